@@ -1,0 +1,12 @@
+"""Names of the entries of a batch, written once so that transforms, engines and configs agree."""
+
+from typing import Final
+
+IMAGE: Final = "image"
+LABEL: Final = "label"
+PRED: Final = "pred"
+LOSS: Final = "loss"
+BODY: Final = "body"
+SINOGRAM: Final = "sinogram"
+RAY_MASK: Final = "ray_mask"
+FOM_MASK: Final = "fom_mask"
