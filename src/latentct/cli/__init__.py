@@ -1,0 +1,1 @@
+"""The `latentct` command; nothing heavy is imported before a command runs."""

@@ -1,0 +1,47 @@
+"""Entry point of the `latentct` command: one line for bad input, and the list of commands."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from latentct import __version__
+from latentct.cli import manifest
+from latentct.errors import InputError
+
+app = typer.Typer(
+    help="CT from incomplete projections, by searching the latent space of a generative model.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(manifest.app, name="manifest")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"latentct {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """CT from incomplete projections, by searching the latent space of a generative model."""
+
+
+def main() -> None:
+    """Run the command line; bad input prints its one sentence and exits with code 2."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"latentct: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""Errors that are meant for the user."""
+
+
+class InputError(ValueError):
+    """Bad input, refused at the border of the package (CLI, config, files, served model).
+
+    The message is one sentence that names the file or key, what was found, what was expected and what to do.
+    The command line prints it alone, without a traceback, and exits with code 2.
+    """

@@ -1,0 +1,1 @@
+"""Files: NIfTI volumes and manifests of data sets."""
