@@ -17,8 +17,8 @@ Values = TypeVar("Values", float, "npt.NDArray[np.floating[Any]]", "torch.Tensor
 MU_WATER_70KEV = 0.01929
 """Linear attenuation of water at 70 keV in 1/mm.
 
-Total attenuation with coherent scattering 0.1929 cm2/g at 1 g/cm3: NIST XCOM, doi 10.18434/T48G6X. 70 keV is close to the mean
-energy of a 120 kVp beam behind the body.
+Total attenuation with coherent scattering 0.1929 cm2/g at 1 g/cm3: NIST XCOM, doi 10.18434/T48G6X. 70 keV is close to
+the mean energy of a 120 kVp beam behind the body.
 """
 
 

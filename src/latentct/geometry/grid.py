@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 class Grid:
     """A regular grid, 2-D (y, x) or 3-D (z, y, x), centred on the rotation axis unless told otherwise.
 
-    Voxel ``i`` of an axis with ``n`` voxels has its centre at ``center + (i - (n - 1) / 2) * spacing``; the index grows with
-    the coordinate (x: patient left, y: posterior, z: superior). Sequences given as lists are kept as tuples, so that a grid
-    read from a configuration file is hashable.
+    Voxel ``i`` of an axis with ``n`` voxels has its centre at ``center + (i - (n - 1) / 2) * spacing``; the index grows
+    with the coordinate (x: patient left, y: posterior, z: superior). Sequences given as lists are kept as tuples, so that
+    a grid read from a configuration file is hashable.
 
     Attributes:
         shape: Number of voxels, (H, W) or (D, H, W).
@@ -66,6 +66,5 @@ class Grid:
         Args:
             axis: Index into ``shape``; for a slice 0 is y and 1 is x.
         """
-        center_mm: Any = self.center_mm
-        n = self.shape[axis]
-        return center_mm[axis] + (np.arange(n) - (n - 1) / 2) * self.spacing_mm[axis]
+        n, center_mm = self.shape[axis], cast("tuple[float, ...]", self.center_mm)[axis]
+        return center_mm + (np.arange(n, dtype=np.float64) - (n - 1) / 2) * self.spacing_mm[axis]

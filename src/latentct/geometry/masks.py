@@ -21,7 +21,8 @@ def ray_distance_mm(scan: ParallelBeam | FanBeam | ConeBeam) -> FloatArray:
         scan: A circular scan.
 
     Returns:
-        Distances in mm, shape (U,), not negative: ``|u|`` for parallel rays, ``sod * |sin(fan angle)|`` for divergent ones.
+        Distances in mm, shape (U,), not negative: ``|u|`` for parallel rays, ``sod * |sin(fan angle)|`` for divergent
+        ones.
     """
     if isinstance(scan, ParallelBeam):
         return np.abs(scan.u_mm())

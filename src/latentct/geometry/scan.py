@@ -1,8 +1,8 @@
 """Scan geometries: where the source and the detector pixels are for each view.
 
-All share one frame (mm, right-handed, +x patient left, +y posterior, +z superior; angles anticlockwise about +z). At angle
-``t`` the detector's u axis is ``(cos t, sin t)``, the central ray runs along ``(-sin t, cos t)`` and a divergent source stands at
-``sod_mm * (sin t, -cos t)``.
+All share one frame (mm, right-handed, +x patient left, +y posterior, +z superior; angles anticlockwise about +z). At
+angle ``t`` the detector's u axis is ``(cos t, sin t)``, the central ray runs along ``(-sin t, cos t)`` and a divergent
+source stands at ``sod_mm * (sin t, -cos t)``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def equally_spaced_rad(n_views: int, arc_rad: float, start_rad: float = 0.0) -> 
 
 def centred_steps(n: int, step: float, offset: float = 0.0) -> FloatArray:
     """Return ``n`` positions ``step`` apart whose middle is ``offset``."""
-    return (np.arange(n) - (n - 1) / 2) * step + offset
+    return (np.arange(n, dtype=np.float64) - (n - 1) / 2) * step + offset
 
 
 @dataclass(frozen=True)
