@@ -27,7 +27,10 @@ def build(
     ] = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:
-    """List the NIfTI files of a folder with hash, shape and spacing; each file is its own patient unless a table says otherwise."""
+    """List the NIfTI files of a folder with hash, shape and spacing.
+
+    Each file is its own patient unless a table says otherwise.
+    """
     from tqdm import tqdm
 
     from latentct.io.manifest import SPLITS

@@ -1,7 +1,7 @@
 """Data manifests: JSON lists of volumes with patient, split, licence and hash.
 
-A manifest says what belongs to a data set and how to recognise it; the files themselves stay where the user keeps them. Every
-path in it is relative to the data set's folder, given as `dataset_dir` or by the environment variable LATENTCT_DATA.
+A manifest says what belongs to a data set and how to recognise it; the files themselves stay where the user keeps
+them. Every path in it is relative to the data set's folder, given as `dataset_dir` or by the variable LATENTCT_DATA.
 The format is described in `manifest.schema.json` beside this file.
 """
 
@@ -54,8 +54,8 @@ def datalist(
         check_hash: Also read every file and compare its SHA-256 with the manifest's.
 
     Returns:
-        One dictionary a volume in the manifest's order: the volume's entry, with `image` as an absolute path. An optional
-        entry that some of them lack is left out of all, so that items can be collated.
+        One dictionary a volume in the manifest's order: the volume's entry, with `image` as an absolute path. An
+        optional entry that some of them lack is left out of all, so that items can be collated.
 
     Raises:
         InputError: If the manifest is bad, the split is unknown or empty, or a file is missing or not the one listed.
@@ -68,7 +68,7 @@ def datalist(
     if not volumes:
         present = sorted({volume["split"] for volume in manifest["volumes"]})
         raise InputError(
-            f"manifest '{manifest['name']}' has no volume in split '{split}'; it has {', '.join(present) or 'none at all'}."
+            f"manifest '{manifest['name']}' has no volume in split '{split}'; it has {', '.join(present) or 'none'}."
         )
     folder = _dataset_folder(dataset_dir)
     common = set.intersection(*(set(volume) for volume in volumes))
@@ -95,8 +95,8 @@ def check_hashes(items: Iterable[dict[str, Any]]) -> None:
         found = file_sha256(item["image"])
         if found != item["sha256"]:
             raise InputError(
-                f"{item['image']} has SHA-256 {found[:12]}... but the manifest lists {item['sha256'][:12]}... for volume "
-                f"'{item['id']}'; fetch the file again, or build the manifest anew if the change is meant."
+                f"{item['image']} has SHA-256 {found[:12]}... but the manifest lists {item['sha256'][:12]}... for "
+                f"volume '{item['id']}'; fetch the file again, or build the manifest anew if the change is meant."
             )
 
 
@@ -175,8 +175,8 @@ def _refuse_patient_in_two_splits(volumes: list[dict[str, Any]], path: str | os.
         first = split_of.setdefault(volume["patient"], volume["split"])
         if first != volume["split"]:
             raise InputError(
-                f"manifest {os.fspath(path)} has patient '{volume['patient']}' in both '{first}' and '{volume['split']}'; "
-                "move all volumes of a patient to one split."
+                f"manifest {os.fspath(path)} has patient '{volume['patient']}' in both '{first}' and "
+                f"'{volume['split']}'; move all volumes of a patient to one split."
             )
 
 
@@ -184,7 +184,7 @@ def _dataset_folder(dataset_dir: str | os.PathLike[str] | None) -> Path:
     given = os.fspath(dataset_dir) if dataset_dir else os.environ.get(DATA_VARIABLE, "")
     if not given:
         raise InputError(
-            f"no data folder was given; pass dataset_dir or set {DATA_VARIABLE} to the folder the manifest's paths start from."
+            f"no data folder was given; pass dataset_dir or set {DATA_VARIABLE} to the folder the paths start from."
         )
     folder = Path(given).expanduser().absolute()
     if not folder.is_dir():

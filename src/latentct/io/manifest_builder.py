@@ -54,8 +54,8 @@ def build_manifest(
         defaults: Split, group, source and licence of volumes that no row describes.
         name: Name of the manifest.
         description: One sentence or more about the data set.
-        rows: What `read_table` returns; then exactly its files are listed. By default every NIfTI file below `folder`, each
-            its own patient, with the id taken from its path.
+        rows: What `read_table` returns; then exactly its files are listed. By default every NIfTI file below `folder`,
+            each its own patient, with the id taken from its path.
         validation_fraction: Share of the training patients that is moved to the validation split, see `is_validation`.
         progress: Wraps the list of rows while it is worked through, e.g. `tqdm`.
 

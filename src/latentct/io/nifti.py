@@ -38,8 +38,8 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], NDAr
     """Read a volume in patient axes.
 
     Returns:
-        `x_hu` of shape (D, H, W), whose indices grow towards superior, posterior and patient left, and the 4 x 4 affine from
-        voxel indices (z, y, x) to LPS mm in the order (x, y, z).
+        `x_hu` of shape (D, H, W), whose indices grow towards superior, posterior and patient left, and the 4 x 4 affine
+        from voxel indices (z, y, x) to LPS mm in the order (x, y, z).
 
     Raises:
         InputError: If the file is missing, is not NIfTI, or does not hold one finite 3-D volume.
