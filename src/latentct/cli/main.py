@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from latentct import __version__
-from latentct.cli import manifest
+from latentct.cli import manifest, run
 from latentct.errors import InputError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(manifest.app, name="manifest")
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run.run)
 
 
 def _print_version(asked: bool) -> None:

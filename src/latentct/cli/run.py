@@ -1,0 +1,158 @@
+"""`latentct run`: a thin front of `monai.bundle` that checks first and fails in one line."""
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latentct.errors import InputError
+
+CONFIGS = {
+    "training": ("train.yaml",),
+    "evaluating": ("train.yaml", "evaluate.yaml"),
+    "inference": ("inference.yaml",),
+}
+_SET_BY_COMMAND = ("bundle_root", "config_file", "run_id")
+_OF_MONAI = ("logging_file", "meta_file", "tracking")
+
+
+def run(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="Bundle's folder, e.g. bundles/lsr_truncation.")],
+    run_id: Annotated[str, typer.Argument(help="training, evaluating or inference.")],
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Further config of the bundle on top, e.g. smoke; repeat for more.")
+    ] = None,
+) -> None:
+    """Run a bundle. Any --key value overrides that key of its configs.
+
+    For example: --epochs 2 --network_def::channels "[8,8]"
+    """
+    files = config_files(bundle, run_id, layer or [])
+    overrides = parse_overrides(context.args)
+    refuse_unknown_keys(overrides, files)
+    try:
+        _run_workflow(bundle, run_id, files, overrides)
+    except Exception as error:
+        cause = root_cause(error)
+        if isinstance(cause, InputError):
+            raise cause from error
+        log = _write_log(Path(overrides.get("output_dir") or bundle / "eval"), run_id, error)
+        first_line = next(iter(str(cause).strip().splitlines()), "no message")
+        typer.echo(f"latentct: {run_id} failed: {type(cause).__name__}: {first_line} (traceback in {log})", err=True)
+        sys.exit(1)
+
+
+def config_files(bundle: Path, run_id: str, layers: list[str]) -> list[Path]:
+    """List the config files of a run, the complete one first.
+
+    Raises:
+        InputError: If the run id is unknown or the bundle lacks one of the files.
+    """
+    if run_id not in CONFIGS:
+        raise InputError(
+            f"run id '{run_id}' is unknown{_did_you_mean(run_id, CONFIGS)}; choose one of {', '.join(CONFIGS)}."
+        )
+    folder = bundle / "configs"
+    files = [folder / name for name in (*CONFIGS[run_id], *(f"{layer}.yaml" for layer in layers))]
+    for file in files:
+        if not file.is_file():
+            present = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "no config"
+            raise InputError(
+                f"{file} does not exist (that folder has {present}); give a bundle's folder and its layers."
+            )
+    return files
+
+
+def parse_overrides(arguments: list[str]) -> dict[str, Any]:
+    """Turn `--key value` and `--key=value` into a dictionary, with values read as `python -m monai.bundle` reads them.
+
+    Raises:
+        InputError: If an argument is no option, or sets what the command itself sets.
+    """
+    from fire.parser import DefaultParseValue
+
+    overrides: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        key, has_value, text = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not key:
+            raise InputError(f"argument '{argument}' is not understood; overrides are written --key value.")
+        if key in _SET_BY_COMMAND:
+            raise InputError(f"--{key} cannot be overridden; it follows from the bundle and the run id you name.")
+        if not has_value:
+            text = rest.pop(0) if rest and not rest[0].startswith("--") else "True"
+        overrides[key] = DefaultParseValue(text)
+    return overrides
+
+
+def refuse_unknown_keys(overrides: Mapping[str, Any], files: list[Path]) -> None:
+    """Refuse overrides of keys that the configs do not have, which MONAI would accept without a word.
+
+    Raises:
+        InputError: Names the first unknown key and the nearest known one.
+    """
+    if not overrides:
+        return
+    from monai.bundle import ConfigParser
+
+    config = ConfigParser.load_config_files([str(file) for file in files])
+    known = [*_OF_MONAI, *_ids(config)]
+    for key in overrides:
+        if key.replace("#", "::") not in known:
+            configs = ", ".join(file.name for file in files)
+            raise InputError(f"override --{key} is no key of {configs}{_did_you_mean(key, known)}; correct the name.")
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Follow `raise ... from ...` to the first `InputError`, or else to the exception that started the chain."""
+    while not isinstance(error, InputError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _run_workflow(bundle: Path, run_id: str, files: list[Path], overrides: Mapping[str, Any]) -> None:
+    """What `python -m monai.bundle run` does, with tracebacks kept out of the console's log."""
+    from monai.bundle import ConfigWorkflow
+
+    warnings.filterwarnings("ignore", message="parsing config_file")
+    workflow = ConfigWorkflow(
+        config_file=[str(file) for file in files], run_id=run_id, bundle_root=str(bundle), **overrides
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_traceback)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    record.exc_info = record.exc_text = None
+    return True
+
+
+def _ids(config: Any, prefix: str = "") -> Iterator[str]:
+    """Every id of a config, nested ones joined by `::` as MONAI writes them."""
+    pairs = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    for key, value in pairs:
+        yield f"{prefix}{key}"
+        yield from _ids(value, f"{prefix}{key}::")
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    nearest = get_close_matches(name, list(known), 1)
+    return f" (did you mean '{nearest[0]}'?)" if nearest else ""
+
+
+def _write_log(folder: Path, run_id: str, error: BaseException) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{run_id}-error.log"
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return path
