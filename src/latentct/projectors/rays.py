@@ -1,8 +1,9 @@
-"""Joseph's method as numbers: where each ray of a plane scan crosses the rows or columns of a grid.
+"""Where the rays of a scan are, and where they cross the rows or columns of a grid.
 
-A ray steps along the axis it is most parallel to; at every step the image is interpolated linearly between the two pixels
-beside it (Joseph, IEEE Trans. Med. Imaging 1982, doi 10.1109/TMI.1982.4307572). All indices refer to the grid with one pixel
-of zeros added on every side, so that the interpolation needs no test at the border.
+Joseph's method (IEEE Trans. Med. Imaging 1982, doi 10.1109/TMI.1982.4307572) lets a ray step along the axis it is most
+parallel to and interpolates the image linearly between the neighbours beside it. Indices refer to the grid with one pixel of
+zeros added on every side, so that the interpolation needs no test at the border. Rays are infinite lines: the grid has to
+lie between source and detector.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from latentct.geometry import FanBeam, Grid, ParallelBeam
+from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam, VectorConeBeam
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -65,6 +66,34 @@ def plane_rays(scan: ParallelBeam | FanBeam) -> tuple[FloatArray, FloatArray]:
     return point_mm, np.cos(fan_rad) * along + np.sin(fan_rad) * across
 
 
+def cone_rays(scan: ConeBeam | VectorConeBeam, view: int) -> tuple[FloatArray, FloatArray]:
+    """Return a point in mm and the unit direction of every ray of one view of a cone beam.
+
+    Args:
+        scan: A cone beam.
+        view: Index of the view.
+
+    Returns:
+        The source repeated and the directions to the pixels, each of shape (V, U, 3) in the order (z, y, x).
+    """
+    source_mm, corner_mm, v_mm, u_mm = (vectors[view] for vectors in cone_vectors(scan))
+    v, u = (np.arange(n, dtype=np.float64)[:, None] for n in scan.detector_shape)
+    direction = corner_mm + (v * v_mm)[:, None] + u * u_mm - source_mm
+    return np.broadcast_to(source_mm, direction.shape), direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+
+
+def cone_vectors(scan: ConeBeam | VectorConeBeam) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return source, centre of the first pixel, row step and column step per view in mm, each (A, 3) as (z, y, x)."""
+    vectors = scan.vectors() if isinstance(scan, ConeBeam) else scan
+    n_rows, n_columns = vectors.detector_shape
+    source_mm, detector_mm, v_mm, u_mm = (
+        np.asarray(per_view, dtype=np.float64)[:, ::-1]
+        for per_view in (vectors.source_mm, vectors.detector_mm, vectors.v_mm, vectors.u_mm)
+    )
+    corner_mm = detector_mm - (n_rows - 1) / 2 * v_mm - (n_columns - 1) / 2 * u_mm
+    return source_mm, corner_mm, v_mm, u_mm
+
+
 def ray_table(grid: Grid, scan: ParallelBeam | FanBeam) -> RayTable:
     """Return the crossings of all rays of a plane scan with a 2-D grid."""
     point_mm, direction = plane_rays(scan)
@@ -83,7 +112,9 @@ def ray_table(grid: Grid, scan: ParallelBeam | FanBeam) -> RayTable:
     return RayTable(over_rows, start, stop, at_zero, slope, 1.0 / np.abs(of_axis(direction, main)))
 
 
-def steps_inside(at_zero: FloatArray, slope: FloatArray, n_main: IntArray, n_cross: IntArray) -> tuple[IntArray, IntArray]:
+def steps_inside(
+    at_zero: FloatArray, slope: FloatArray, n_main: IntArray, n_cross: IntArray
+) -> tuple[IntArray, IntArray]:
     """Return the steps 1..n_main at which ``at_zero + slope * step`` lies within [0, n_cross + 1), as start and stop."""
     low, high = EDGE - at_zero, n_cross + 1 - EDGE - at_zero
     flat = np.abs(slope) < EDGE / (n_main + 1)
