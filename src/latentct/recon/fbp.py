@@ -1,0 +1,78 @@
+"""Filtered back-projection of parallel and fan beams."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from latentct.geometry import FanBeam, Grid, ParallelBeam
+from latentct.projectors import Projector, backproject
+from latentct.recon.filters import padded_length, ramp_response
+from latentct.recon.weights import ray_weights
+
+
+def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: str = "ram-lak") -> torch.Tensor:
+    """Reconstruct slices by filtered back-projection.
+
+    ``x = sum_t w(t, p) [h * (y cos(fan angle) rho)](t, u(t, p))`` with the ray weights ``rho`` of `ray_weights`, the
+    ramp ``h`` of `ramp_response` and the distance weight ``w`` of `backproject` (Kak and Slaney 1988, ch. 3,
+    doi 10.1137/1.9780898719277). The amplitude is that of the object: no calibration follows.
+
+    Args:
+        y: Line integrals (B, C, A, U), zero where nothing was measured.
+        grid: Grid of the slices.
+        scan: Parallel or fan beam (flat or curved), full or short scan, any arc and detector offset. An arc too short
+            for the object leaves limited-angle artefacts.
+        filter_name: One of `latentct.recon.filters.FILTER_NAMES`.
+
+    Returns:
+        Slices (B, C, H, W) in 1/mm on the device of ``y``.
+
+    Raises:
+        ValueError: The filter is not known, or ``y`` does not end in ``scan.sinogram_shape``.
+    """
+    weights = ray_weights(scan)
+    bin_mm, radius_mm = scan.bin_mm, None
+    if isinstance(scan, FanBeam):
+        weights = weights * np.cos(scan.fan_angles_rad())
+        bin_mm = scan.bin_mm * scan.sod_mm / scan.sdd_mm
+        radius_mm = scan.sod_mm if scan.curved else None
+    n = padded_length(_centred(scan)[1].n_bins)
+    response = torch.as_tensor(ramp_response(n, bin_mm, filter_name, radius_mm), dtype=y.dtype, device=y.device)
+    spectrum = torch.fft.rfft(y * torch.as_tensor(weights, dtype=y.dtype, device=y.device), n)
+    q = torch.fft.irfft(spectrum.mul_(response), n)
+    near, centred = _centred(scan)
+    q = torch.roll(q, near, dims=-1)[..., : centred.n_bins] if near else q[..., : centred.n_bins]
+    return backproject(q, grid, centred, weighted=True)
+
+
+def _centred(scan: ParallelBeam | FanBeam) -> tuple[int, ParallelBeam | FanBeam]:
+    """Extend a displaced detector until it is centred; return also how many bins were added below its first.
+
+    Data filtered by the ramp reach beyond the bins they were measured on, and a displaced detector needs them there.
+    Offsets of up to one bin are left as they are.
+    """
+    n_added = int(2 * abs(scan.offset_mm) / scan.bin_mm) if abs(scan.offset_mm) > scan.bin_mm else 0
+    shift_mm = math.copysign(n_added * scan.bin_mm / 2, scan.offset_mm)
+    centred = replace(scan, n_bins=scan.n_bins + n_added, offset_mm=scan.offset_mm - shift_mm)
+    return (n_added if scan.offset_mm > 0 else 0), centred
+
+
+class FilteredBackProjection:
+    """The reconstructor made of `fbp`.
+
+    Attributes:
+        filter_name: One of `latentct.recon.filters.FILTER_NAMES`.
+    """
+
+    def __init__(self, filter_name: str = "ram-lak") -> None:
+        self.filter_name = filter_name
+
+    def __call__(self, y: torch.Tensor, projector: Projector, ray_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Reconstruct ``x_mu`` (B, C, H, W) from ``y`` (B, C, A, U); rays that were not measured count as zero."""
+        measured = y if ray_mask is None else y * ray_mask
+        scan = projector.scan
+        if not isinstance(scan, ParallelBeam | FanBeam):
+            raise TypeError(f"filtered back-projection is for parallel and fan beams, not {type(scan).__name__}")
+        return fbp(measured, projector.grid, scan, self.filter_name)

@@ -1,0 +1,60 @@
+"""SIRT: the simplest iterative reconstruction, on the measured rays only."""
+
+import torch
+
+from latentct.projectors import Projector
+
+
+class Sirt:
+    """The reconstructor made of `sirt`.
+
+    Attributes:
+        n_iterations: Number of steps.
+        nonnegative: Whether negative attenuation is set to zero after each step.
+    """
+
+    def __init__(self, n_iterations: int, nonnegative: bool = True) -> None:
+        self.n_iterations = n_iterations
+        self.nonnegative = nonnegative
+
+    def __call__(self, y: torch.Tensor, projector: Projector, ray_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Reconstruct ``x_mu`` (B, C, H, W) from ``y`` (B, C, A, U)."""
+        return sirt(y, projector, ray_mask, n_iterations=self.n_iterations, nonnegative=self.nonnegative)
+
+
+def sirt(
+    y: torch.Tensor,
+    projector: Projector,
+    ray_mask: torch.Tensor | None = None,
+    *,
+    n_iterations: int,
+    nonnegative: bool = True,
+    x_start: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Minimise the weighted misfit of the measured rays, ``x <- x + C A^T M R (y - A x)``.
+
+    ``R`` and ``C`` are one over the row sums of ``A`` and the column sums of ``M A`` (Gilbert 1972,
+    doi 10.1016/0022-5193(72)90180-4; Gregor and Benson 2008, doi 10.1109/TMI.2008.923696).
+
+    Args:
+        y: Line integrals (B, C, A, U) or (B, C, A, V, U).
+        projector: The projection ``A`` and its adjoint.
+        ray_mask: bool ``M``, broadcastable to ``y``; True = measured. None: all are.
+        n_iterations: Number of steps.
+        nonnegative: Whether negative attenuation is set to zero after each step.
+        x_start: Image to start from, shape of the result; zeros when None.
+
+    Returns:
+        Images (B, C, H, W) or volumes (B, C, D, H, W) in 1/mm. Voxels that no measured ray meets keep their start.
+    """
+    mask = torch.ones_like(y[:1, :1]) if ray_mask is None else ray_mask.to(y.dtype).expand_as(y[:1, :1])
+    row_sums = projector.forward(y.new_ones(1, 1, *projector.grid.shape))
+    column_sums = projector.adjoint(mask)
+    row_weights = torch.where(row_sums > 0, mask / row_sums, 0.0)
+    column_weights = torch.where(column_sums > 0, 1 / column_sums, 0.0)
+    x = y.new_zeros(*y.shape[:2], *projector.grid.shape) if x_start is None else x_start
+    for _ in range(n_iterations):
+        x = x + column_weights * projector.adjoint(row_weights * (y - projector.forward(x)))
+        if nonnegative:
+            x = x.clamp(min=0)
+    return x

@@ -1,0 +1,60 @@
+"""SIRT converges on the measured rays and leaves the rest alone."""
+
+import math
+
+import pytest
+import torch
+
+from latentct.geometry import Grid, ParallelBeam
+from latentct.projectors import Projector, make_projector
+from latentct.recon import Sirt, sirt
+
+GRID = Grid((24, 24), (4.0, 4.0))
+
+
+@pytest.fixture(scope="module")
+def projector() -> Projector:
+    return make_projector(GRID, ParallelBeam.equally_spaced(40, math.pi, 40, 4.0))
+
+
+@pytest.fixture(scope="module")
+def x_mu() -> torch.Tensor:
+    x = torch.zeros(2, 1, 24, 24)
+    x[0, 0, 6:18, 8:20] = 0.02
+    x[1, 0, 9:15, 5:11] = 0.03
+    return x
+
+
+def test_recovers_the_object(projector: Projector, x_mu: torch.Tensor) -> None:
+    x_hat_mu = Sirt(n_iterations=300)(projector.forward(x_mu), projector)
+    assert (x_hat_mu - x_mu).abs().mean() < 0.02 * x_mu.mean()
+    assert x_hat_mu.min() >= 0
+
+
+def test_misfit_of_measured_rays_never_grows(projector: Projector, x_mu: torch.Tensor) -> None:
+    y = projector.forward(x_mu)
+    ray_mask = torch.zeros(40, 40, dtype=torch.bool)
+    ray_mask[:, 12:28] = True
+    spoilt = torch.where(ray_mask, y, 1e3)
+    misfits = [
+        ((projector.forward(sirt(spoilt, projector, ray_mask, n_iterations=n)) - y) * ray_mask).square().sum().item()
+        for n in (1, 5, 25, 100)
+    ]
+    assert misfits == sorted(misfits, reverse=True)
+    assert misfits[-1] < 5e-3 * misfits[0]
+
+
+def test_voxels_without_a_measured_ray_keep_their_start(projector: Projector) -> None:
+    ray_mask = torch.zeros(40, 40, dtype=torch.bool)
+    ray_mask[0, 30:] = True
+    x_start = torch.full((1, 1, 24, 24), 0.01)
+    x_hat_mu = sirt(torch.zeros(1, 1, 40, 40), projector, ray_mask, n_iterations=3, x_start=x_start)
+    assert torch.equal(x_hat_mu[..., :10], x_start[..., :10])
+    assert x_hat_mu[..., -1].max() < 0.001
+    assert torch.equal(x_start, torch.full((1, 1, 24, 24), 0.01))
+
+
+def test_batch_equals_one_by_one(projector: Projector, x_mu: torch.Tensor) -> None:
+    y = projector.forward(x_mu)
+    batch = sirt(y, projector, n_iterations=4)
+    torch.testing.assert_close(batch[1:], sirt(y[1:], projector, n_iterations=4), rtol=0, atol=1e-7)
