@@ -1,42 +1,81 @@
-"""The CPU backend: compiled kernels behind torch tensors."""
+"""The CPU backend: compiled kernels behind torch tensors, float32, as many threads as ``NUMBA_NUM_THREADS`` allows."""
 
 from __future__ import annotations
 
+import math
+
+import numba
+import numpy as np
 import torch
 
-from latentct.geometry import FanBeam, Grid, ParallelBeam
+from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam, VectorConeBeam
 from latentct.projectors.base import Projector
+from latentct.projectors.numba_cone import project_cone, project_cone_transposed
 from latentct.projectors.numba_plane import project_plane, project_plane_transposed
-from latentct.projectors.rays import ray_table
+from latentct.projectors.rays import cone_vectors, ray_table
 
-BLOCK = 8
+BLOCKS_PER_THREAD = 4
+"""Parts of the image each thread gets in an adjoint, several so that uneven parts even out."""
 
 
 class NumbaPlaneProjector(Projector):
-    """Parallel or fan beam by Joseph's method on the CPU, float32, the transpose as an explicit kernel.
-
-    Uses as many threads as numba is given (``NUMBA_NUM_THREADS``).
-    """
+    """Parallel or fan beam by Joseph's method on the CPU, many slices at once, the transpose as an explicit kernel."""
 
     def __init__(self, grid: Grid, scan: ParallelBeam | FanBeam) -> None:
         super().__init__(grid, scan)
-        self.width = grid.shape[1] + 2
+        self._width = grid.shape[1] + 2
         table = ray_table(grid, scan)
         self._table = (table.over_rows, table.start, table.stop, table.at_zero, table.slope, table.step_mm)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = self.grid.shape
-        bordered = x.new_zeros(height + 2, width + 2, len(x))
+        bordered = self._bordered(x)
         bordered[1:-1, 1:-1] = x.detach().permute(1, 2, 0)
         y = x.new_empty(*self.scan.sinogram_shape, len(x))
-        project_plane(bordered.view(-1, len(x)).numpy(), y.numpy(), self.width, *self._table)
+        project_plane(bordered.flatten(0, 1).numpy(), y.numpy(), self._width, *self._table)
         return y.permute(2, 0, 1).contiguous()
 
     def _backproject(self, y: torch.Tensor) -> torch.Tensor:
-        height, width = self.grid.shape
-        bordered = y.new_zeros(height + 2, width + 2, len(y))
+        bordered = self._bordered(y)
         slices_last = y.detach().permute(1, 2, 0).contiguous()
+        n_blocks = BLOCKS_PER_THREAD * numba.get_num_threads()
         project_plane_transposed(
-            slices_last.numpy(), bordered.view(-1, len(y)).numpy(), self.width, BLOCK, *self._table
+            slices_last.numpy(), bordered.flatten(0, 1).numpy(), self._width, n_blocks, *self._table
         )
         return bordered[1:-1, 1:-1].permute(2, 0, 1).contiguous()
+
+    def _bordered(self, like: torch.Tensor) -> torch.Tensor:
+        height, width = self.grid.shape
+        return like.new_zeros(height + 2, width + 2, len(like))
+
+
+class NumbaConeProjector(Projector):
+    """Cone beam by Joseph's method on the CPU, the transpose as an explicit kernel."""
+
+    def __init__(self, grid: Grid, scan: ConeBeam | VectorConeBeam) -> None:
+        super().__init__(grid, scan)
+        spacing_mm, origin_mm = np.asarray(grid.spacing_mm), np.asarray(grid.origin_mm)
+        source_mm, corner_mm, v_mm, u_mm = cone_vectors(scan)
+        bordered_shape = [n + 2 for n in grid.shape]
+        self._geometry = (
+            (source_mm - origin_mm) / spacing_mm + 1.0,
+            (corner_mm - origin_mm) / spacing_mm + 1.0,
+            v_mm / spacing_mm,
+            u_mm / spacing_mm,
+            np.asarray(grid.shape),
+            np.asarray([math.prod(bordered_shape[axis + 1 :]) for axis in range(3)]),
+            spacing_mm,
+        )
+
+    def _project(self, x: torch.Tensor) -> torch.Tensor:
+        bordered = torch.nn.functional.pad(x.detach(), (1,) * 6)
+        y = x.new_empty(len(x), *self.scan.sinogram_shape)
+        project_cone(bordered.flatten(1).numpy(), y.numpy(), *self._geometry)
+        return y
+
+    def _backproject(self, y: torch.Tensor) -> torch.Tensor:
+        bordered = y.new_zeros(len(y), *(n + 2 for n in self.grid.shape))
+        n_blocks = BLOCKS_PER_THREAD * numba.get_num_threads()
+        project_cone_transposed(
+            y.detach().contiguous().numpy(), bordered.flatten(1).numpy(), n_blocks, *self._geometry
+        )
+        return bordered[:, 1:-1, 1:-1, 1:-1].contiguous()

@@ -26,6 +26,11 @@ def kernel(function: Function) -> Function:
     return cast("Function", numba.njit(parallel=True, fastmath=True, cache=True)(function))
 
 
+def inlined(function: Function) -> Function:
+    """Compile a helper of the kernels."""
+    return cast("Function", numba.njit(fastmath=True, cache=True, inline="always")(function))
+
+
 @kernel
 def project_plane(
     x: Float32Array,
@@ -67,7 +72,7 @@ def project_plane_transposed(
     y: Float32Array,
     x: Float32Array,
     width: int,
-    block: int,
+    n_blocks: int,
     over_rows: BoolArray,
     start: IntArray,
     stop: IntArray,
@@ -77,14 +82,14 @@ def project_plane_transposed(
 ) -> None:
     """Add the transpose of `project_plane` applied to ``y`` (A, U, N) to ``x`` (pixels, N).
 
-    Each thread owns ``block`` image rows for the rays that step over rows, then ``block`` columns for the others, so that no
-    two write the same pixel; the order of summation per pixel does not depend on the number of threads.
+    For the rays that step over rows, then for the others, the image is cut into ``n_blocks`` bands of rows or columns that
+    belong to one thread each, so that no two write the same pixel and the order of summation does not depend on their number.
     """
     n_views, n_bins, n = y.shape
     height = x.shape[0] // width
     for rows in (True, False):
         along, across = (width, 1) if rows else (1, width)
-        n_blocks = ((height if rows else width) + block - 1) // block
+        block = ((height if rows else width) + n_blocks - 1) // n_blocks
         for part in numba.prange(n_blocks):
             for a in range(n_views):
                 for u in range(n_bins):
