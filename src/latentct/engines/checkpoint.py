@@ -1,0 +1,65 @@
+"""The state of a training run, so that a killed one goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from latentct.errors import InputError
+
+
+class TrainingCheckpoint:
+    """Save everything that training changes after each epoch, in one file that is always whole.
+
+    Ignite's handler names the file after the epoch and keeps the length of the run inside; this one has one name, and
+    the length stays with the configuration, so that a resumed run may be made longer or shorter.
+
+    Args:
+        path: file of the checkpoint.
+        objects: what has a `state_dict`, by name: network, averaged network, optimizer, scheduler, loss.
+        resume: load `path` before the first epoch.
+
+    Raises:
+        InputError: on attaching, if `resume` is set and there is no checkpoint, or one of another configuration.
+    """
+
+    def __init__(self, path: str | Path, objects: Mapping[str, Any], resume: bool = False) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self._go_on, self._load())
+        if int(torch.distributed.get_rank() if torch.distributed.is_initialized() else 0) == 0:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+
+    def _load(self) -> int:
+        if not self.path.is_file():
+            raise InputError(f"there is no checkpoint {self.path} to resume; train without `resume` first.")
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            for name, item in self.objects.items():
+                item.load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"checkpoint {self.path} is of another configuration ({str(error).splitlines()[0]}); resume with the one "
+                "it was made with, or train anew in another output_dir."
+            ) from error
+        return int(state["epoch"])
+
+    def _go_on(self, engine: Engine, epoch: int) -> None:
+        engine.state.epoch = epoch
+        engine.state.iteration = epoch * (engine.state.epoch_length or 0)
+
+    def _save(self, engine: Engine) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        state = {name: item.state_dict() for name, item in self.objects.items()}
+        torch.save({**state, "epoch": engine.state.epoch}, partial)
+        partial.replace(self.path)

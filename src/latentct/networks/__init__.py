@@ -1,0 +1,5 @@
+"""Networks: the slice VAE that latent space reconstruction searches."""
+
+from latentct.networks.vae import VariationalAutoencoder
+
+__all__ = ["VariationalAutoencoder"]

@@ -1,0 +1,19 @@
+"""MONAI transforms of CT slices: body, grid, slices, augmentation, simulated scans."""
+
+from latentct.transforms.augmentation import RandTabled
+from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
+from latentct.transforms.grid import ResampleSlicesd, resample_slices, slice_grid
+from latentct.transforms.slices import KeepSlicesd, SliceDataset, group_sampler
+
+__all__ = [
+    "BodyMaskd",
+    "KeepSlicesd",
+    "RandTabled",
+    "ResampleSlicesd",
+    "SliceDataset",
+    "body_mask",
+    "cut_contour_fraction",
+    "group_sampler",
+    "resample_slices",
+    "slice_grid",
+]
