@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 #: Suffixes of files whose own name says nothing of a patient, so that the name is kept and only the folder goes.
 PLAIN_SUFFIXES = frozenset({".json", ".yaml", ".yml", ".pt"})
-#: Keys of a manifest whose values identify somebody.
-IDENTIFYING_KEYS = frozenset({"id", "patient"})
+#: Entries of a manifest's volume that identify somebody.
+IDENTIFYING_KEYS = ("id", "patient")
 #: Shorter identifiers would also match ordinary numbers in a message.
 SHORTEST_IDENTIFIER = 3
 
@@ -62,20 +61,9 @@ class Redactor:
         return self._names.sub("<patient>", text) if self._names else text
 
 
-def manifest_identifiers(manifest: str | Path | None) -> set[str]:
-    """Return every patient and volume identifier named in a manifest; none when there is no readable manifest."""
-    try:
-        return set(_identifiers(json.loads(Path(manifest).read_text(encoding="utf-8")))) if manifest else set()
-    except (OSError, ValueError):
-        return set()
-
-
-def _identifiers(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from (str(item) for key, item in value.items() if key in IDENTIFYING_KEYS and isinstance(item, str | int))
-    if isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _identifiers(item)
+def identifiers(volumes: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return every patient and volume identifier among the volumes of a manifest."""
+    return {str(volume[key]) for volume in volumes for key in IDENTIFYING_KEYS if key in volume}
 
 
 def _is_absolute(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -33,10 +34,16 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def manifest_tags(manifest: str | Path | None, volumes: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the name and SHA-256 of a manifest's file and of the volumes it lists, those of included files too."""
+    if manifest is None:
+        return {}
+    listed = json.dumps(volumes, sort_keys=True).encode()
+    return {
+        "manifest.name": Path(manifest).name,
+        "manifest.sha256": hashlib.sha256(Path(manifest).read_bytes()).hexdigest(),
+        "manifest.volumes_sha256": hashlib.sha256(listed).hexdigest(),
+    }
 
 
 def git_state(folder: Path = Path(__file__).parent) -> dict[str, str]:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentct.tracking.privacy import Redactor, manifest_identifiers
-from latentct.tracking.provenance import config_params, flatten, git_state, package_versions, sha256_of
+from latentct.io.manifest import load_manifest
+from latentct.tracking.privacy import Redactor, identifiers
+from latentct.tracking.provenance import config_params, flatten, git_state, manifest_tags, package_versions
 from latentct.tracking.store import connect, experiment_id
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class TrackedRun:
         atexit.register(self._abandon)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Record parameters, nested ones flattened. MLflow keeps a first value; another becomes the tag `changed.<name>`."""
+        """Record parameters, nested ones flattened; of a known one another value becomes the tag `changed.<name>`."""
         from mlflow.entities import Param
 
         known = self.client.get_run(self.run_id).data.params
@@ -155,13 +156,17 @@ def open_run(
         run_name: name shown by MLflow; default stage, date and process number.
         stage: `train`, `evaluate` or `infer`, kept as a tag.
         params: further parameters, nested or flat.
-        manifest: data manifest, of which the file's name and SHA-256 are kept.
+        manifest: data manifest, of which the file's name and SHA-256 and that of the volumes it lists are kept.
         config: resolved configuration, kept as an artifact; its plain top values become parameters.
         resume: continue the noted run. A missing note, or a run the store does not know, starts a new one.
 
     Returns:
         The open run. Runs that a dead process left open in this folder are closed as KILLED.
+
+    Raises:
+        InputError: If the manifest is missing or bad; no run is opened then.
     """
+    volumes = load_manifest(manifest)["volumes"] if manifest is not None else []
     client = connect(Path(output_dir))
     experiment = experiment_id(client, experiment_name, Path(output_dir))
     note = Path(output_dir) / RUN_FILE
@@ -171,11 +176,8 @@ def open_run(
         run_id = client.create_run(experiment, run_name=name).info.run_id
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"run_id": run_id, "host": socket.gethostname(), "pid": os.getpid()}) + "\n", "utf-8")
-    run = TrackedRun(client, run_id, Redactor(manifest_identifiers(manifest)))
-    tags = {"stage": stage, **git_state(), **package_versions()}
-    if manifest is not None and Path(manifest).is_file():
-        tags |= {"manifest.name": Path(manifest).name, "manifest.sha256": sha256_of(manifest)}
-    run.log_tags(tags)
+    run = TrackedRun(client, run_id, Redactor(identifiers(volumes)))
+    run.log_tags({"stage": stage, **git_state(), **package_versions(), **manifest_tags(manifest, volumes)})
     run.log_params({**config_params(config or {}), **(params or {})})
     if config is not None:
         run.log_config(config)

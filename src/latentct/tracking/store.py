@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-ATTEMPTS = 5
 
 
 def tracking_uri(output_dir: Path) -> str:
@@ -27,21 +25,17 @@ def connect(output_dir: Path) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*noload.*")  # MLflow's own use of SQLAlchemy
+    from filelock import FileLock
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     uri = tracking_uri(output_dir)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(ATTEMPTS):
-        try:
-            return MlflowClient(tracking_uri=uri)
-        except (MlflowException, SQLAlchemyError):  # another process makes the tables at this moment
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(1.0 + attempt)
-    raise AssertionError("unreachable")
+    if not uri.startswith("sqlite:///"):
+        return MlflowClient(tracking_uri=uri)
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock"):  # two processes that make the tables at once would leave half of them
+        return MlflowClient(tracking_uri=uri)
 
 
 def experiment_id(client: MlflowClient, name: str, output_dir: Path) -> str:
