@@ -50,9 +50,9 @@ def test_finished_training_leaves_curves_params_and_status(tmp_path: Path, manif
     assert run.data.tags["version.monai"].startswith("1.")
     assert len(run.data.tags["manifest.sha256"]) == 64
     losses = points(tmp_path, run.info.run_id, "train/loss")
-    assert [step for step, _ in losses] == list(range(2, 2 * ITERATIONS + 1, 2))
+    assert [step for step, _ in losses] == [1, *range(2, 2 * ITERATIONS + 1, 2)]
     assert all(np.isfinite(value) for _, value in losses)
-    assert points(tmp_path, run.info.run_id, "train/lr")[0] == (2, 0.25)
+    assert points(tmp_path, run.info.run_id, "train/lr")[0] == (1, 0.25)
 
 
 def test_validation_lands_in_the_run_at_the_trainers_epoch(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class MLflowTracker:
         manifest: data manifest whose SHA-256 is kept.
         resume: continue the run noted in `output_dir`.
         stage: prefix of the metrics and tag of the run.
-        log_every: iterations between two points of the curves.
+        log_every: iterations between two points of the curves, which begin with the first.
         scalars: gives the numbers of an iteration from the engine.
     """
 
@@ -78,7 +78,7 @@ class MLflowTracker:
         if _process_rank() > 0:
             return
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.log_every), self._iteration)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=self._is_point), self._iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         engine.add_event_handler(Events.COMPLETED, self._complete)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
@@ -95,6 +95,9 @@ class MLflowTracker:
             config=self._config,
             resume=self.resume,
         )
+
+    def _is_point(self, engine: Engine, iteration: int) -> bool:
+        return iteration == 1 or iteration % self.log_every == 0
 
     def _iteration(self, engine: Engine) -> None:
         if self.run is not None:
