@@ -15,9 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 class Grid:
     """A regular grid, 2-D (y, x) or 3-D (z, y, x), centred on the rotation axis unless told otherwise.
 
-    Voxel ``i`` of an axis with ``n`` voxels has its centre at ``center + (i - (n - 1) / 2) * spacing``; the index grows
-    with the coordinate (x: patient left, y: posterior, z: superior). Sequences given as lists are kept as tuples, so that
-    a grid read from a configuration file is hashable.
+    Voxel ``i`` of an axis with ``n`` voxels has its centre at ``center + (i - (n - 1) / 2) * spacing``; the index
+    grows with the coordinate (x: patient left, y: posterior, z: superior). Sequences given as lists are kept as
+    tuples, so that a grid read from a configuration file is hashable.
 
     Attributes:
         shape: Number of voxels, (H, W) or (D, H, W).

@@ -10,9 +10,9 @@ from latentct.geometry.scan import FanBeam
 def fan_ct(n_views: int = 1152) -> FanBeam:
     """Return the central detector row of a clinical CT scanner with a 50 cm field of view.
 
-    The distances, the 736 channels and their pitch are those in the headers of the Siemens scans of the Low Dose CT Image
-    and Projection Data collection (Moen et al., Medical Physics 2021, doi 10.1002/mp.14594): a curved detector at
-    1085.6 mm from a focal spot at 595 mm. The quarter-channel offset of the real detector is left out.
+    The distances, the 736 channels and their pitch are those in the headers of the Siemens scans of the Low Dose CT
+    Image and Projection Data collection (Moen et al., Medical Physics 2021, doi 10.1002/mp.14594): a curved detector
+    at 1085.6 mm from a focal spot at 595 mm. The quarter-channel offset of the real detector is left out.
 
     Args:
         n_views: Views over the full turn.

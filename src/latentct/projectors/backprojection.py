@@ -14,17 +14,17 @@ PARALLEL, FLAT, CURVED = 0, 1, 2
 def backproject(q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weighted: bool) -> torch.Tensor:
     """Sum over the views what each pixel finds on the detector, ``sum_t w(t, p) q(t, u(t, p))``.
 
-    Not the transpose of a projector: one interpolated value per pixel and view, as filtered back-projection wants it. Bins
-    beyond the detector count as zero, reached linearly over one bin. On the CPU the work is done by a compiled kernel unless
-    a gradient is asked for.
+    Not the transpose of a projector: one interpolated value per pixel and view, as filtered back-projection wants it.
+    Bins beyond the detector count as zero, reached linearly over one bin. On the CPU the work is done by a compiled
+    kernel unless a gradient is asked for.
 
     Args:
         q: Filtered projections (B, C, A, U).
         grid: Grid of the slices.
         scan: Parallel or fan beam.
-        weighted: Whether to multiply by the squared distance weight of fan beams: ``(sod / depth)^2`` for a flat detector,
-            depth measured along the central ray, and ``(sod / distance)^2`` for a curved one, each 1 at the rotation axis
-            (Kak and Slaney 1988, ch. 3, doi 10.1137/1.9780898719277). Parallel beams have none.
+        weighted: Whether to multiply by the squared distance weight of fan beams: ``(sod / depth)^2`` for a flat
+            detector, depth measured along the central ray, and ``(sod / distance)^2`` for a curved one, each 1 at the
+            rotation axis (Kak and Slaney 1988, ch. 3, doi 10.1137/1.9780898719277). Parallel beams have none.
 
     Returns:
         Sums (B, C, H, W) in the unit of ``q``; the angular step is left to the caller.
@@ -41,10 +41,8 @@ def backproject(q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weigh
     return x.reshape(*q.shape[:-2], *grid.shape)
 
 
-def backproject_reference(
-    q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weighted: bool
-) -> torch.Tensor:
-    """Do the work of `backproject` in torch, for any device and floating dtype; ``q`` is (N, A, U), the result (N, H, W)."""
+def backproject_reference(q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weighted: bool) -> torch.Tensor:
+    """Do the work of `backproject` in torch, from (N, A, U) to (N, H, W), for any device and floating dtype."""
     y_mm, x_mm = (torch.as_tensor(grid.coordinates_mm(axis), device=q.device) for axis in (0, 1))
     padded = torch.nn.functional.pad(q, (1, 1))
     total = q.new_zeros(len(q), *grid.shape)

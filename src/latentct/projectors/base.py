@@ -40,8 +40,8 @@ def linear_map(x: torch.Tensor, apply: LinearFunction, transposed: LinearFunctio
 class Projector(ABC):
     """The projection ``A`` of images on one grid to the line integrals of one scan, and its exact transpose.
 
-    Backends implement `_project` and `_backproject` on stacks without batch and channel axes; this class flattens, checks
-    and differentiates. The gradient of `forward` is `adjoint` and the reverse.
+    Backends implement `_project` and `_backproject` on stacks without batch and channel axes; this class flattens,
+    checks and differentiates. The gradient of `forward` is `adjoint` and the reverse.
 
     Attributes:
         grid: Where the pixels are.
@@ -96,9 +96,20 @@ class Projector(ABC):
         return self.forward(x)
 
     @property
-    def T(self) -> TransposedProjector:  # noqa: N802
+    def T(self) -> TransposedProjector:
         """The transposed operator: ``A.T(y)`` is ``A.adjoint(y)``."""
         return TransposedProjector(self)
+
+    def masked(self, ray_mask: torch.Tensor) -> Projector:
+        """Return ``M A``, the projector that knows the measured rays only.
+
+        Rays that were not measured are zero in `forward` and ignored in `adjoint`; the numba backend does not compute
+        them for plane scans.
+
+        Args:
+            ray_mask: Bool mask of ``scan.sinogram_shape``, True = measured.
+        """
+        return MaskedProjector(self, ray_mask)
 
     def _apply(
         self,
@@ -133,3 +144,19 @@ class TransposedProjector:
     def __call__(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A^T y``."""
         return self.forward(y)
+
+
+class MaskedProjector(Projector):
+    """A projector followed by a mask of the rays."""
+
+    def __init__(self, projector: Projector, ray_mask: torch.Tensor) -> None:
+        super().__init__(projector.grid, projector.scan)
+        self.dtypes = projector.dtypes
+        self._projector = projector
+        self._ray_mask = ray_mask
+
+    def _project(self, x: torch.Tensor) -> torch.Tensor:
+        return self._projector._project(x) * self._ray_mask
+
+    def _backproject(self, y: torch.Tensor) -> torch.Tensor:
+        return self._projector._backproject(y * self._ray_mask)

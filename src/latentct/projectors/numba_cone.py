@@ -1,8 +1,8 @@
 """Compiled kernels for cone beams on the CPU.
 
-Volumes are (N, voxels) with the voxels of a zero-bordered grid flattened, projections (N, A, V, U), float32. Rays are worked
-out from the vectors of the view as they are needed, because a table of all of them would be larger than the data. Vectors
-are float64 in voxels of the bordered grid, in the order (z, y, x).
+Volumes are (N, voxels) with the voxels of a zero-bordered grid flattened, projections (N, A, V, U), float32. Rays are
+worked out from the vectors of the view as they are needed, because a table of all of them would be larger than the
+data. Vectors are float64 in voxels of the bordered grid, in the order (z, y, x).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import math
 import numba
 import numpy as np
 
-from latentct.projectors.numba_plane import Float32Array, FloatArray, IntArray, inlined, kernel
+from latentct.projectors.numba_compile import inlined, kernel
+from latentct.projectors.numba_plane import Float32Array, FloatArray, IntArray
 from latentct.projectors.rays import EDGE, TIE
 
 
@@ -41,8 +42,8 @@ def line(
     """Return how a ray crosses the grid.
 
     Returns:
-        The two axes across, the first step, one past the last step, then for both axes the position at step 0 and its change
-        per step, then the length of a step in mm.
+        The two axes across, the first step, one past the last step, then for both axes the position at step 0 and its
+        change per step, then the length of a step in mm.
     """
     direction = (dz, dy, dx)
     p = 0 if main > 0 else 1
@@ -54,8 +55,8 @@ def line(
     first, last = narrow(first, last, zero_q, slope_q, shape[q])
     square = (dz * spacing_mm[0]) ** 2 + (dy * spacing_mm[1]) ** 2 + (dx * spacing_mm[2]) ** 2
     step_mm = math.sqrt(square) / abs(direction[main])
-    start = int(math.ceil(first))
-    return p, q, start, max(start, int(math.floor(last)) + 1), zero_p, slope_p, zero_q, slope_q, step_mm
+    start = math.ceil(first)
+    return p, q, start, max(start, math.floor(last) + 1), zero_p, slope_p, zero_q, slope_q, step_mm
 
 
 @kernel
@@ -110,8 +111,8 @@ def project_cone_transposed(
 ) -> None:
     """Add the transpose of `project_cone` applied to ``y`` (N, A, V, U) to ``x`` (N, voxels).
 
-    The rays that step along z, y and x are taken one axis after the other; for each the threads own slabs across that axis,
-    so that no two write the same voxel and the order of summation does not depend on their number.
+    The rays that step along z, y and x are taken one axis after the other; for each the threads own slabs across that
+    axis, so that no two write the same voxel and the order of summation does not depend on their number.
     """
     n, n_views, n_rows, n_columns = y.shape
     for axis in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numba
@@ -24,8 +25,14 @@ class NumbaPlaneProjector(Projector):
     def __init__(self, grid: Grid, scan: ParallelBeam | FanBeam) -> None:
         super().__init__(grid, scan)
         self._width = grid.shape[1] + 2
-        table = ray_table(grid, scan)
-        self._table = (table.over_rows, table.start, table.stop, table.at_zero, table.slope, table.step_mm)
+        self._table = ray_table(grid, scan)
+
+    def masked(self, ray_mask: torch.Tensor) -> Projector:
+        """Return the projector whose other rays take no steps; see `Projector.masked`."""
+        projector = copy.copy(self)
+        stop = np.where(ray_mask.cpu().numpy(), self._table.stop, self._table.start)
+        projector._table = self._table._replace(stop=stop)
+        return projector
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
         bordered = self._bordered(x)
@@ -75,7 +82,5 @@ class NumbaConeProjector(Projector):
     def _backproject(self, y: torch.Tensor) -> torch.Tensor:
         bordered = y.new_zeros(len(y), *(n + 2 for n in self.grid.shape))
         n_blocks = BLOCKS_PER_THREAD * numba.get_num_threads()
-        project_cone_transposed(
-            y.detach().contiguous().numpy(), bordered.flatten(1).numpy(), n_blocks, *self._geometry
-        )
+        project_cone_transposed(y.detach().contiguous().numpy(), bordered.flatten(1).numpy(), n_blocks, *self._geometry)
         return bordered[:, 1:-1, 1:-1, 1:-1].contiguous()

@@ -1,34 +1,24 @@
 """Compiled kernels for plane scans on the CPU, slices innermost so that the interpolation is vectorised over them.
 
-Images are (pixels, N) with the pixels of a zero-bordered grid flattened, projections (A, U, N), float32. A step along the
-ray and a step across it are both strides into the flattened pixels, so one loop serves rays over rows and over columns.
+Images are (pixels, N) with the pixels of a zero-bordered grid flattened, projections (A, U, N), float32. A step along
+the ray and a step across it are both strides into the flattened pixels, so one loop serves rays over rows and over
+columns.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from latentct.projectors.numba_compile import kernel
+
 Float32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-
-
-def kernel(function: Function) -> Function:
-    """Compile a function for all cores with relaxed floating point order, and keep the machine code on disk."""
-    return cast("Function", numba.njit(parallel=True, fastmath=True, cache=True)(function))
-
-
-def inlined(function: Function) -> Function:
-    """Compile a helper of the kernels."""
-    return cast("Function", numba.njit(fastmath=True, cache=True, inline="always")(function))
 
 
 @kernel
@@ -82,8 +72,9 @@ def project_plane_transposed(
 ) -> None:
     """Add the transpose of `project_plane` applied to ``y`` (A, U, N) to ``x`` (pixels, N).
 
-    For the rays that step over rows, then for the others, the image is cut into ``n_blocks`` bands of rows or columns that
-    belong to one thread each, so that no two write the same pixel and the order of summation does not depend on their number.
+    For the rays that step over rows, then for the others, the image is cut into ``n_blocks`` bands of rows or columns
+    that belong to one thread each, so that no two write the same pixel and the order of summation does not depend on
+    their number.
     """
     n_views, n_bins, n = y.shape
     height = x.shape[0] // width

@@ -1,14 +1,14 @@
 """Where the rays of a scan are, and where they cross the rows or columns of a grid.
 
-Joseph's method (IEEE Trans. Med. Imaging 1982, doi 10.1109/TMI.1982.4307572) lets a ray step along the axis it is most
-parallel to and interpolates the image linearly between the neighbours beside it. Indices refer to the grid with one pixel of
-zeros added on every side, so that the interpolation needs no test at the border. Rays are infinite lines: the grid has to
-lie between source and detector.
+Joseph's method (IEEE Trans. Med. Imaging 1982, doi 10.1109/TMI.1982.4307572) lets a ray step along the axis it is
+most parallel to and interpolates the image linearly between the neighbours beside it. Indices refer to the grid with
+one pixel of zeros added on every side, so that the interpolation needs no test at the border. Rays are infinite
+lines: the grid has to lie between source and detector.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,7 @@ EDGE = 1e-6
 """Rays nearer than this fraction of a pixel to the far side of the added border are cut: their weight there is nil."""
 
 
-@dataclass(frozen=True)
-class RayTable:
+class RayTable(NamedTuple):
     """The crossings of all rays of a plane scan, arrays of shape (A, U).
 
     Attributes:
@@ -115,7 +114,7 @@ def ray_table(grid: Grid, scan: ParallelBeam | FanBeam) -> RayTable:
 def steps_inside(
     at_zero: FloatArray, slope: FloatArray, n_main: IntArray, n_cross: IntArray
 ) -> tuple[IntArray, IntArray]:
-    """Return the steps 1..n_main at which ``at_zero + slope * step`` lies within [0, n_cross + 1), as start and stop."""
+    """Return start and stop of the steps 1..n_main at which ``at_zero + slope * step`` lies in [0, n_cross + 1)."""
     low, high = EDGE - at_zero, n_cross + 1 - EDGE - at_zero
     flat = np.abs(slope) < EDGE / (n_main + 1)
     safe = np.where(flat, 1.0, slope)

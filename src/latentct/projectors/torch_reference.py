@@ -1,7 +1,7 @@
 """The reference backend: Joseph's method written plainly in torch, for any device, in float32 or float64.
 
-One view at a time, the crossings of its rays with the grid are listed as flat indices and weights. Projection gathers with
-them and the adjoint scatters with the same ones, so it is the exact transpose.
+One view at a time, the crossings of its rays with the grid are listed as flat indices and weights. Projection gathers
+with them and the adjoint scatters with the same ones, so it is the exact transpose.
 """
 
 from __future__ import annotations
@@ -26,12 +26,9 @@ class TorchProjector(Projector):
         super().__init__(grid, scan)
         self._bordered_shape = tuple(n + 2 for n in grid.shape)
         self._strides = tuple(math.prod(self._bordered_shape[axis + 1 :]) for axis in range(grid.ndim))
-        self._inside = (..., *(slice(1, -1) for _ in grid.shape))
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        bordered = x.new_zeros(len(x), *self._bordered_shape)
-        bordered[self._inside] = x
-        flat = bordered.flatten(1)
+        flat = torch.nn.functional.pad(x, (1, 1) * self.grid.ndim).flatten(1)
         y = x.new_empty(len(x), *self.scan.sinogram_shape)
         for view in range(self.scan.n_views):
             index, weight = self._crossings(view, x)
@@ -45,7 +42,7 @@ class TorchProjector(Projector):
             index, weight = self._crossings(view, y)
             values = y[:, view].flatten(1)[:, :, None, None] * weight
             flat.index_add_(1, index.flatten(), values.flatten(1))
-        return bordered[self._inside].contiguous()
+        return torch.nn.functional.pad(bordered, (-1, -1) * self.grid.ndim)
 
     def _crossings(self, view: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the flat indices into the bordered grid and the weights in mm, both (rays, steps, neighbours)."""

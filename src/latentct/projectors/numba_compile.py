@@ -1,0 +1,49 @@
+"""How the kernels of the CPU backend are compiled and called.
+
+Two facts of numba's thread pools are handled here, once: some pools must not be entered from two Python threads at a
+time, and none survives a fork. Kernels therefore run behind a lock, and serially in a forked process such as the
+worker of a data loader.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, TypeVar, cast
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_pool_lock = threading.Lock()
+_forked = threading.Event()
+os.register_at_fork(after_in_child=_forked.set)
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function with ``prange`` loops for all cores, with relaxed floating point order.
+
+    Compilation happens at the first call; the machine code is kept on disk.
+    """
+    name = f"{function.__name__}_serial"
+    twin = FunctionType(function.__code__, function.__globals__, name)
+    twin.__qualname__ = name  # numba's disk cache tells functions apart by this name, not by their options
+    parallel = numba.njit(parallel=True, fastmath=True, cache=True)(function)
+    serial = numba.njit(fastmath=True, cache=True)(twin)
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        if _forked.is_set():
+            return serial(*arguments)
+        with _pool_lock:
+            return parallel(*arguments)
+
+    return cast("Function", call)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a helper into the kernels that call it."""
+    return cast("Function", numba.njit(fastmath=True, cache=True, inline="always")(function))
