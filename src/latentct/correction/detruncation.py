@@ -71,7 +71,8 @@ def water_cylinder_extrapolation(
 
     A cylinder of radius ``R`` whose axis lies ``a`` inside the edge projects to ``2 mu sqrt(R^2 - (a + s)^2)`` at the
     distance ``s`` outside it; value ``p`` and slope ``p'`` give ``a = -p p' / (4 mu^2)`` and
-    ``R^2 = a^2 + (p / 2 mu)^2``. Hsieh, Chao, Thibault, Grekowicz, Horst, McOlash and Myers 2004, doi 10.1118/1.1776673.
+    ``R^2 = a^2 + (p / 2 mu)^2``. Hsieh, Chao, Thibault, Grekowicz, Horst, McOlash and Myers 2004,
+    doi 10.1118/1.1776673.
 
     Args:
         y: Line integrals (B, C, A, U).

@@ -71,7 +71,7 @@ class FilteredBackProjection:
 
     def __call__(self, y: torch.Tensor, projector: Projector, ray_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Reconstruct ``x_mu`` (B, C, H, W) from ``y`` (B, C, A, U); rays that were not measured count as zero."""
-        measured = y if ray_mask is None else y * ray_mask
+        measured = y if ray_mask is None else torch.where(ray_mask, y, 0)
         scan = projector.scan
         if not isinstance(scan, ParallelBeam | FanBeam):
             raise TypeError(f"filtered back-projection is for parallel and fan beams, not {type(scan).__name__}")

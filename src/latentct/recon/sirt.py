@@ -52,6 +52,7 @@ def sirt(
     column_sums = projector.adjoint(mask)
     row_weights = torch.where(row_sums > 0, mask / row_sums, 0.0)
     column_weights = torch.where(column_sums > 0, 1 / column_sums, 0.0)
+    y = torch.where(mask > 0, y, 0)
     x = y.new_zeros(*y.shape[:2], *projector.grid.shape) if x_start is None else x_start
     for _ in range(n_iterations):
         x = x + column_weights * projector.adjoint(row_weights * (y - projector.forward(x)))

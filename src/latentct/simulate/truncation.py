@@ -8,8 +8,8 @@ def truncate(y: torch.Tensor, ray_mask: torch.Tensor) -> torch.Tensor:
 
     Args:
         y: Line integrals (B, C, A, U) or (B, C, A, V, U).
-        ray_mask: bool, broadcastable to ``y``; True = measured. `latentct.geometry.truncation_ray_mask` makes one from the
-            diameter of the field of measurement.
+        ray_mask: bool, broadcastable to ``y``; True = measured. `latentct.geometry.truncation_ray_mask` makes one from
+            the diameter of the field of measurement.
 
     Returns:
         Line integrals of the same shape: ``y`` bit for bit where measured, zero elsewhere.
