@@ -92,6 +92,15 @@ def test_adt_measures_the_width_in_the_other_views(project):
     assert (y_hat - y).abs().mean() < 0.4 * (guess - y).abs().mean()
 
 
+def test_adt_of_a_field_that_cuts_little_off(project):
+    """The body reaches 25 mm beyond the field, farther than its typical radius says: the edge knows better."""
+    scan = ParallelBeam.equally_spaced(180, math.pi, 330, 1.5)
+    ray_mask = torch.from_numpy(truncation_ray_mask(scan, 350.0))
+    y = project(scan, ((0.0, 0.0, 200.0, 190.0, 1.0),))
+    missing = [(METHODS[name](y, ray_mask, scan) - y)[..., ~ray_mask].abs().mean() for name in ("zero", "adt")]
+    assert missing[1] < 0.1 * missing[0]
+
+
 def test_adt_follows_a_body_off_the_axis(project):
     scan = ParallelBeam.equally_spaced(180, math.pi, 230, 2.0)
     ray_mask = torch.from_numpy(truncation_ray_mask(scan, FIELD_MM))

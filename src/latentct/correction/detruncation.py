@@ -18,6 +18,7 @@ from latentct.geometry import FanBeam, ParallelBeam
 from latentct.units import MU_WATER_70KEV
 
 _SHORTEST_REACH_MM = 10.0
+_RELIABLE_CYLINDER_REACH_MM = 70.0
 
 
 def zero_fill(y: torch.Tensor, ray_mask: torch.Tensor) -> torch.Tensor:
@@ -85,8 +86,7 @@ def water_cylinder_extrapolation(
     """
 
     def profile(edge: Edge) -> torch.Tensor:
-        half_chord_mm = edge.value / (2 * mu_water)
-        inside_mm = -edge.value * edge.slope / (4 * mu_water**2)
+        half_chord_mm, inside_mm = _water_cylinder(edge, mu_water)
         nearest_mm = (half_chord_mm.square() - longest_reach_mm**2) / (2 * longest_reach_mm)
         inside_mm = torch.maximum(inside_mm, nearest_mm)
         radius_mm2 = inside_mm.square() + half_chord_mm.square()
@@ -110,7 +110,8 @@ def adaptive_detruncation(
     ``p(s) = sqrt(c + b s + a s^2)`` at the distance ``s`` outside the edge, with value and slope continuous,
     ``c = p(0)^2`` and ``b = 2 p(0) p'(0)``, and zero at the object's end ``L``, ``a = -(c + b L) / L^2``, is what an
     ellipse projects to. Sourbelle, Kachelriess and Kalender 2005, doi 10.1007/s00330-004-2621-9. The end is estimated
-    by `object_end_mm` from the measured rays of the other views; where the tangent meets zero earlier, it is there.
+    by `object_end_mm` from the measured rays of the other views, but not before the water cylinder of the edge ends,
+    which is reliable when it ends close by; where the tangent meets zero earlier, it is there.
 
     Args:
         y: Line integrals (B, C, A, U).
@@ -127,7 +128,12 @@ def adaptive_detruncation(
 
     def profile(edge: Edge) -> torch.Tensor:
         end_mm = object_end_mm(y, ray_mask, scan, edges, edge.side, mu_water, object_radius_mm, trust)
-        reach_mm = (end_mm - edge.position_mm).clamp(min=_SHORTEST_REACH_MM)
+        half_chord_mm, inside_mm = _water_cylinder(edge, mu_water)
+        cylinder_reach_mm = torch.hypot(half_chord_mm, inside_mm) - inside_mm
+        shortest_mm = torch.where(edge.slope < 0, cylinder_reach_mm, 0).clamp(
+            _SHORTEST_REACH_MM, _RELIABLE_CYLINDER_REACH_MM
+        )
+        reach_mm = torch.maximum(end_mm - edge.position_mm, shortest_mm)
         tangent_mm = torch.where(edge.slope < 0, -edge.value / edge.slope, torch.inf)
         reach_mm = torch.minimum(reach_mm, tangent_mm)
         s_mm = edge.beyond_mm.clamp(min=0)
@@ -136,6 +142,11 @@ def adaptive_detruncation(
         return torch.where(s_mm < reach_mm, (c + (b + a * s_mm) * s_mm).clamp(min=0).sqrt(), 0)
 
     return _extrapolate(y, ray_mask, edges, profile)
+
+
+def _water_cylinder(edge: Edge, mu_water: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return half the chord of the edge ray and how far inside it the axis of the cylinder it fits lies, in mm."""
+    return edge.value / (2 * mu_water), -edge.value * edge.slope / (4 * mu_water**2)
 
 
 def _edges(y: torch.Tensor, ray_mask: torch.Tensor, scan: ParallelBeam | FanBeam, fit_mm: float) -> tuple[Edge, Edge]:
