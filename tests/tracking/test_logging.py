@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 
+from latentct.errors import InputError
 from latentct.tracking import MLflowTracker
 from latentct.tracking.run import RUN_FILE
 
@@ -90,6 +92,27 @@ def test_crash_in_a_later_handler_is_failed_too(tmp_path: Path) -> None:
         make_trainer(MLflowTracker(tmp_path, "exp"), epochs=1, extra=(FullDisk(),)).run()
     (run,) = runs(tmp_path)
     assert run.info.status == "FAILED"
+
+
+def test_crash_in_the_first_iteration_is_failed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(RuntimeError("x"), call=1)).run()
+    (run,) = runs(tmp_path)
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "RuntimeError: x")
+
+
+def test_bad_input_in_the_first_iteration_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(InputError("NaN in scan"), call=1)).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_begins_when_the_engine_does(tmp_path: Path) -> None:
+    before = time.time()
+    make_trainer(MLflowTracker(tmp_path, "exp"), epochs=1).run()
+    (run,) = runs(tmp_path)
+    assert before - 1 <= run.info.start_time / 1000 <= time.time()
+    assert run.info.end_time >= run.info.start_time
 
 
 def test_interrupt_is_killed(tmp_path: Path) -> None:

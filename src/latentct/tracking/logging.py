@@ -8,6 +8,7 @@ hear of it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from latentct.errors import InputError
 from latentct.tracking.images import comparison_panel
 from latentct.tracking.provenance import calling_config
 from latentct.tracking.run import TrackedRun, open_run
@@ -31,7 +33,10 @@ def iteration_scalars(engine: Engine) -> dict[str, float]:
 
 
 class MLflowTracker:
-    """Own the MLflow run of one engine, usually the trainer: from STARTED to COMPLETED, or to the error.
+    """Own the MLflow run of one engine, usually the trainer: from its start to COMPLETED, or to the error.
+
+    The run is opened after the first iteration, or when something breaks before: bad input, which shows in the first
+    iteration, leaves nothing behind.
 
     Metrics are `<stage>/<name>` per iteration (with `<stage>/lr`) and `<stage>_epoch/<name>` per epoch. Only the first
     process of a distributed job records. Parameters, tags and files may be added through `run` while the engine runs
@@ -71,6 +76,7 @@ class MLflowTracker:
         self.log_every = log_every
         self.scalars = scalars
         self.run: TrackedRun | None = None
+        self._started_at = time.time()
         self._config = calling_config()
 
     def attach(self, engine: Engine) -> None:
@@ -78,12 +84,19 @@ class MLflowTracker:
         if _process_rank() > 0:
             return
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED(event_filter=self._is_point), self._iteration)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         engine.add_event_handler(Events.COMPLETED, self._complete)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
-    def _start(self, engine: Engine) -> None:
+    def _start(self) -> None:
+        self.run = None
+        self._started_at = time.time()
+
+    def _open(self, engine: Engine) -> None:
+        if self.run is not None:
+            return
         lengths = {"max_epochs": engine.state.max_epochs, "epoch_length": engine.state.epoch_length}
         self.run = open_run(
             self.output_dir,
@@ -94,6 +107,7 @@ class MLflowTracker:
             manifest=self.manifest,
             config=self._config,
             resume=self.resume,
+            started_at=self._started_at,
         )
 
     def _is_point(self, engine: Engine, iteration: int) -> bool:
@@ -114,7 +128,9 @@ class MLflowTracker:
         if self.run is not None:
             self.run.finish()
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        if not isinstance(error, InputError):
+            self._open(engine)
         if self.run is not None:
             self.run.fail(error)
         raise error

@@ -146,6 +146,7 @@ def open_run(
     manifest: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
     resume: bool = False,
+    started_at: float | None = None,
 ) -> TrackedRun:
     """Open a new run, or with `resume` the one noted in `<output_dir>/mlflow_run.json`, and record where it comes from.
 
@@ -159,6 +160,7 @@ def open_run(
         manifest: data manifest, of which the file's name and SHA-256 and that of the volumes it lists are kept.
         config: resolved configuration, kept as an artifact; its plain top values become parameters.
         resume: continue the noted run. A missing note, or a run the store does not know, starts a new one.
+        started_at: seconds since 1970 at which the work began; default now.
 
     Returns:
         The open run. Runs that a dead process left open in this folder are closed as KILLED.
@@ -173,7 +175,8 @@ def open_run(
     run_id = _noted_run(client, note, resume)
     if run_id is None:
         name = run_name or f"{stage}_{time.strftime('%Y%m%d_%H%M%S')}_{os.getpid()}"
-        run_id = client.create_run(experiment, run_name=name).info.run_id
+        start_ms = int(1000 * (started_at or time.time()))
+        run_id = client.create_run(experiment, start_time=start_ms, run_name=name).info.run_id
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"run_id": run_id, "host": socket.gethostname(), "pid": os.getpid()}) + "\n", "utf-8")
     run = TrackedRun(client, run_id, Redactor(identifiers(volumes)))
