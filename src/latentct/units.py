@@ -5,14 +5,17 @@ The functions use arithmetic operators only, so they take floats, numpy arrays a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import torch
 
-Values = TypeVar("Values", float, "npt.NDArray[np.floating[Any]]", "torch.Tensor")
+class Scalable(Protocol):
+    """What can be divided by a number: a float, a numpy array, a torch tensor."""
+
+    def __truediv__(self, other: Any, /) -> Any:
+        """Divide by a number."""
+
+
+Values = TypeVar("Values", bound=Scalable)
 
 MU_WATER_70KEV = 0.01929
 """Linear attenuation of water at 70 keV in 1/mm.
@@ -35,7 +38,7 @@ def hu_to_mu(x_hu: Values, mu_water: float) -> Values:
     >>> hu_to_mu(0.0, mu_water=0.02)
     0.02
     """
-    return (x_hu / 1000.0 + 1.0) * mu_water
+    return cast("Values", (x_hu / 1000.0 + 1.0) * mu_water)
 
 
 def mu_to_hu(x_mu: Values, mu_water: float) -> Values:
@@ -51,4 +54,4 @@ def mu_to_hu(x_mu: Values, mu_water: float) -> Values:
     >>> mu_to_hu(0.0, mu_water=0.02)
     -1000.0
     """
-    return (x_mu / mu_water - 1.0) * 1000.0
+    return cast("Values", (x_mu / mu_water - 1.0) * 1000.0)
