@@ -101,9 +101,14 @@ def test_crash_in_the_first_iteration_is_failed(tmp_path: Path) -> None:
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "RuntimeError: x")
 
 
-def test_bad_input_in_the_first_iteration_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError):
-        make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(InputError("NaN in scan"), call=1)).run()
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_bad_input_in_the_first_iteration_leaves_nothing(tmp_path: Path, wrapped: bool) -> None:
+    error: Exception = InputError("NaN in scan")
+    error.__cause__ = OSError("as found")
+    if wrapped:  # as MONAI's transforms do
+        error, error.__cause__ = RuntimeError("applying transform"), error
+    with pytest.raises(type(error)):
+        make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(error, call=1)).run()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ from ignite.engine import Engine, Events
 from latentct.errors import InputError
 from latentct.tracking.images import comparison_panel
 from latentct.tracking.provenance import calling_config
-from latentct.tracking.run import TrackedRun, open_run
+from latentct.tracking.run import TrackedRun, open_run, root_cause
 
 
 def iteration_scalars(engine: Engine) -> dict[str, float]:
@@ -129,10 +129,11 @@ class MLflowTracker:
             self.run.finish()
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
-        if not isinstance(error, InputError):
+        cause = root_cause(error)
+        if not isinstance(cause, InputError):
             self._open(engine)
         if self.run is not None:
-            self.run.fail(error)
+            self.run.fail(cause)
         raise error
 
 
