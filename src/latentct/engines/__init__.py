@@ -1,6 +1,7 @@
 """What MONAI's engines and Ignite's handlers lack, and only that."""
 
 from latentct.engines.checkpoint import TrainingCheckpoint
+from latentct.engines.comparison import Example, MethodComparison, ScanPrepareBatch, truncation_corrections
 from latentct.engines.corruption import TruncatedReconstruction
 from latentct.engines.vae import (
     AutocastInferer,
@@ -10,17 +11,22 @@ from latentct.engines.vae import (
     KLWarmUp,
     warmup_cosine,
 )
-from latentct.engines.weights import export_half, load_weights
+from latentct.engines.weights import export_half, load_weights, refuse_overwriting
 
 __all__ = [
     "AutocastInferer",
     "AutoencoderPrepareBatch",
     "BodyError",
+    "Example",
     "GradientClipping",
     "KLWarmUp",
+    "MethodComparison",
+    "ScanPrepareBatch",
     "TrainingCheckpoint",
     "TruncatedReconstruction",
     "export_half",
     "load_weights",
+    "refuse_overwriting",
+    "truncation_corrections",
     "warmup_cosine",
 ]

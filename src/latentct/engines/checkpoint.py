@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from latentct.engines.weights import refuse_overwriting
 from latentct.errors import InputError
 
 
@@ -22,19 +23,26 @@ class TrainingCheckpoint:
         path: file of the checkpoint.
         objects: what has a `state_dict`, by name: network, averaged network, optimizer, scheduler, loss.
         resume: load `path` before the first epoch.
+        overwrite: without `resume`, a checkpoint that is there already may be replaced.
 
     Raises:
-        InputError: on attaching, if `resume` is set and there is no checkpoint, or one of another configuration.
+        InputError: on attaching, if `resume` is set and there is no checkpoint, or one of another configuration; if
+            neither is set and there is one.
     """
 
-    def __init__(self, path: str | Path, objects: Mapping[str, Any], resume: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, objects: Mapping[str, Any], resume: bool = False, overwrite: bool = False
+    ) -> None:
         self.path = Path(path)
         self.objects = dict(objects)
         self.resume = resume
+        self.overwrite = overwrite
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
-        if self.resume:
+        if not self.resume:
+            refuse_overwriting(self.path.parent, self.path.name, self.overwrite)
+        else:
             engine.add_event_handler(Events.STARTED, self._go_on, self._load())
         if int(torch.distributed.get_rank() if torch.distributed.is_initialized() else 0) == 0:
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)

@@ -51,7 +51,9 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], key: str = "m
         )
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:
-        raise InputError(f"weights {path} hold values that are not finite, first in '{bad[0]}'; train or fetch them again.")
+        raise InputError(
+            f"weights {path} hold values that are not finite, first in '{bad[0]}'; train or fetch them again."
+        )
     network.load_state_dict(state)
     return network.eval()
 
@@ -63,8 +65,16 @@ def load_state(path: str | os.PathLike[str], key: str) -> dict[str, torch.Tensor
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
-        raise InputError(f"{path} cannot be read as weights ({type(error).__name__}); give a .pt file of a state dictionary.") from error
+        raise InputError(
+            f"{path} cannot be read as weights ({type(error).__name__}); give a .pt file of a state dictionary."
+        ) from error
     state = content.get(key, content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path} holds no state dictionary; give a .pt file with one, plain or under '{key}'.")
     return state
+
+
+def refuse_overwriting(output_dir: str | os.PathLike[str], name: str, overwrite: bool) -> None:
+    """Raise an InputError if results stand in a folder already and `overwrite` was not asked for."""
+    if not overwrite and (Path(output_dir) / name).exists():
+        raise InputError(f"{output_dir} already holds {name}; choose another output_dir, or pass --overwrite True.")

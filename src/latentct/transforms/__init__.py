@@ -3,17 +3,23 @@
 from latentct.transforms.augmentation import RandTabled
 from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
 from latentct.transforms.grid import ResampleSlicesd, resample_slices, slice_grid
+from latentct.transforms.simulation import SimulateTruncationd
 from latentct.transforms.slices import KeepSlicesd, SliceDataset, group_sampler
+from latentct.transforms.volumes import AttenuationToHUd, CheckVolumed, volumes_with_slices
 
 __all__ = [
+    "AttenuationToHUd",
     "BodyMaskd",
+    "CheckVolumed",
     "KeepSlicesd",
     "RandTabled",
     "ResampleSlicesd",
+    "SimulateTruncationd",
     "SliceDataset",
     "body_mask",
     "cut_contour_fraction",
     "group_sampler",
     "resample_slices",
     "slice_grid",
+    "volumes_with_slices",
 ]

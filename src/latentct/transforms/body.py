@@ -16,7 +16,9 @@ BODY_THRESHOLD_HU = -500.0
 """Half way between air and soft tissue."""
 
 
-def body_mask(x_hu: npt.NDArray[Any], spacing_mm: Sequence[float], sheet_mm: float = 6.0, least_mm2: float = 1000.0) -> BoolArray:
+def body_mask(
+    x_hu: npt.NDArray[Any], spacing_mm: Sequence[float], sheet_mm: float = 6.0, least_mm2: float = 1000.0
+) -> BoolArray:
     """Find the patient in each slice, without table, blankets and leads.
 
     Tissue is what exceeds `BODY_THRESHOLD_HU`. An opening removes sheets thinner than `sheet_mm`, as the shells of a table,

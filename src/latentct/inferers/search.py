@@ -1,0 +1,208 @@
+"""Minimisation over latents, many slices at once.
+
+The slices of a batch are independent problems that share one decoder call. Every quantity that an optimiser keeps is therefore
+held per slice, and a slice that has converged leaves the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""`objective(z, which)` gives the value (b,) of latents z (b, ...) for the slices `which` (b,) of the problem."""
+
+
+@dataclass
+class SearchResult:
+    """Latents found and how.
+
+    Attributes:
+        z: best latents seen, (B, ...).
+        value: their objective, (B,).
+        trace: objective after each step, (steps, B); a slice that has stopped keeps its last value.
+        n_steps: steps that each slice took, (B,).
+    """
+
+    z: Tensor
+    value: Tensor
+    trace: Tensor
+    n_steps: Tensor
+
+
+def adam_search(
+    objective: Objective,
+    z: Tensor,
+    steps: int,
+    learning_rate: float,
+    tolerance: float = 0.0,
+    window: int = 20,
+    on_step: Callable[[], None] | None = None,
+) -> SearchResult:
+    """Minimise by Adam (Kingma and Ba 2015, arXiv 1412.6980) with a cosine schedule, and keep the best latents seen.
+
+    Args:
+        objective: see `Objective`.
+        z: start (B, ...).
+        steps: largest number of steps.
+        learning_rate: first step size; it falls to a tenth along half a cosine.
+        tolerance: a slice stops when its best value fell by less than this fraction over `window` steps; 0 never stops.
+        window: steps between two such looks.
+        on_step: called after each step, for progress bars.
+    """
+    active = torch.arange(len(z), device=z.device)
+    best = SearchResult(z.clone(), z.new_full((len(z),), math.inf), z.new_empty((0, len(z))), active * 0)
+    at_last_look = best.value.clone()
+    current, m, v = z.clone(), torch.zeros_like(z), torch.zeros_like(z)
+    rows: list[Tensor] = []
+    for step in range(1, steps + 1):
+        value, gradient = value_and_gradient(objective, current, active)
+        _keep_best(best, active, current, value)
+        best.n_steps[active] = step
+        rows.append(best.value.clone())
+        m.lerp_(gradient, 0.1)
+        v.lerp_(gradient.square(), 0.01)
+        size = learning_rate * (0.55 + 0.45 * math.cos(math.pi * step / steps)) / (1 - 0.9**step)
+        current = current - size * m / ((v / (1 - 0.99**step)).sqrt() + 1e-12)
+        if on_step is not None:
+            on_step()
+        if tolerance > 0 and step % window == 0:
+            going = best.value[active] < at_last_look[active] * (1 - tolerance)
+            at_last_look = best.value.clone()
+            active, current, m, v = active[going], current[going], m[going], v[going]
+            if not len(active):
+                break
+    best.trace = torch.stack(rows) if rows else best.trace
+    return best
+
+
+def lbfgs_search(
+    objective: Objective,
+    z: Tensor,
+    steps: int,
+    tolerance: float = 1e-4,
+    history: int = 8,
+    on_step: Callable[[], None] | None = None,
+) -> SearchResult:
+    """Minimise by limited-memory BFGS, with the memory and the step length of each slice its own.
+
+    Two-loop recursion and backtracking to sufficient decrease (Nocedal and Wright 2006, algorithms 7.4 and 3.1,
+    doi 10.1007/978-0-387-40065-5). Pairs of negative curvature are not used.
+
+    Args:
+        objective: see `Objective`.
+        z: start (B, ...).
+        steps: largest number of steps.
+        tolerance: a slice stops when a step lowers its value by less than this fraction.
+        history: number of pairs remembered.
+        on_step: called after each step, for progress bars.
+    """
+    active = torch.arange(len(z), device=z.device)
+    value, gradient = value_and_gradient(objective, z, active)
+    best = SearchResult(z.clone(), value.clone(), z.new_empty((0, len(z))), active * 0)
+    current, memory, rows = z.clone(), _Memory(history), []
+    for step in range(1, steps + 1):
+        direction = -memory.apply(gradient)
+        new, new_value, new_gradient = _backtrack(
+            objective, active, current, value, gradient, direction, first=step == 1
+        )
+        memory.append(new - current, new_gradient - gradient)
+        going = new_value < value * (1 - tolerance)
+        _keep_best(best, active, new, new_value)
+        best.n_steps[active] = step
+        rows.append(best.value.clone())
+        if on_step is not None:
+            on_step()
+        active, current, value, gradient = active[going], new[going], new_value[going], new_gradient[going]
+        memory.select(going)
+        if not len(active):
+            break
+    best.trace = torch.stack(rows) if rows else best.trace
+    return best
+
+
+def value_and_gradient(objective: Objective, z: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the objective (b,) and its gradient (b, ...) at latents z (b, ...)."""
+    z = z.detach().requires_grad_()
+    with torch.enable_grad():
+        value = objective(z, which)
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), gradient
+
+
+class _Memory:
+    """The pairs (s, y) of L-BFGS, newest last."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def append(self, s: Tensor, y: Tensor) -> None:
+        curvature = _dot(s, y)
+        rho = torch.where(curvature > 1e-12 * _dot(y, y).clamp_min(1e-30), 1 / curvature, torch.zeros_like(curvature))
+        self.pairs = [*self.pairs, (s, y, rho)][-self.size :]
+
+    def select(self, going: Tensor) -> None:
+        self.pairs = [(s[going], y[going], rho[going]) for s, y, rho in self.pairs]
+
+    def apply(self, gradient: Tensor) -> Tensor:
+        """Return the inverse Hessian's estimate times the gradient."""
+        q, alphas = gradient.clone(), []
+        for s, y, rho in reversed(self.pairs):
+            alphas.append(rho * _dot(s, q))
+            q = q - _scale(alphas[-1], y)
+        if self.pairs:
+            s, y, rho = self.pairs[-1]
+            gamma = torch.where(rho > 0, _dot(s, y) / _dot(y, y).clamp_min(1e-30), torch.ones_like(rho))
+            q = _scale(gamma, q)
+        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            q = q + _scale(alpha - rho * _dot(y, q), s)
+        return q
+
+
+def _backtrack(
+    objective: Objective, active: Tensor, z: Tensor, value: Tensor, gradient: Tensor, direction: Tensor, first: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Halve each slice's step until its value has fallen enough; a slice for which none helps stays where it is."""
+    slope = _dot(gradient, direction)
+    downhill = slope < 0
+    direction = torch.where(_like(downhill, direction), direction, -gradient)
+    slope = torch.where(downhill, slope, -_dot(gradient, gradient))
+    length = torch.ones_like(value)
+    if first:  # no curvature is known yet: move the latent by a tenth of its own unit
+        length = 0.1 / direction.flatten(1).abs().amax(dim=1).clamp_min(1e-30)
+    new, new_value, new_gradient = z.clone(), value.clone(), gradient.clone()
+    pending = torch.arange(len(z), device=z.device)
+    for _ in range(8):
+        trial = z[pending] + _scale(length[pending], direction[pending])
+        trial_value, trial_gradient = value_and_gradient(objective, trial, active[pending])
+        good = trial_value <= value[pending] + 1e-4 * length[pending] * slope[pending]
+        done = pending[good]
+        new[done], new_value[done], new_gradient[done] = trial[good], trial_value[good], trial_gradient[good]
+        pending = pending[~good]
+        if not len(pending):
+            break
+        length[pending] *= 0.5
+    return new, new_value, new_gradient
+
+
+def _keep_best(best: SearchResult, active: Tensor, z: Tensor, value: Tensor) -> None:
+    better = value < best.value[active]
+    best.z[active[better]] = z[better]
+    best.value[active[better]] = value[better]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(dim=1)
+
+
+def _like(a: Tensor, b: Tensor) -> Tensor:
+    return a.reshape(-1, *[1] * (b.ndim - 1))
+
+
+def _scale(a: Tensor, b: Tensor) -> Tensor:
+    return _like(a, b) * b
