@@ -1,7 +1,7 @@
 """Evaluation and inference of `lsr_truncation` on small patients, and what they refuse.
 
-The network is the smoke layer's, with random weights: everything shows but the quality of the correction. That is tested
-with the shipped weights on the shipped sample.
+The network is the smoke layer's, with random weights: everything shows but the quality of the correction. That one is
+tested with the shipped weights on the shipped sample.
 """
 
 import json
