@@ -177,8 +177,7 @@ class _Scan:
         self.device = next(network.parameters()).device
         self.views, self.columns, seen = _measured_part(scan, ray_mask, settings.search_views)
         self.mask = ray_mask[self.views, self.columns]
-        search_projector = make_projector(settings.prior_grid, seen, "auto", str(self.device))
-        self.search_projector = search_projector if bool(self.mask.all()) else search_projector.masked(self.mask)
+        self.search_projector = make_projector(settings.prior_grid, seen, "auto", str(self.device)).masked(self.mask)
         self.projector = make_projector(settings.prior_grid, scan, "auto", str(self.device))
         self.generator = torch.Generator().manual_seed(settings.seed)
 
