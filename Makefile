@@ -12,7 +12,7 @@ BUNDLE := bundles/lsr_truncation
 
 demo: $(STAMP)
 	$(BIN)/python -m monai.bundle run inference --bundle_root $(BUNDLE) \
-	  --config_file $(BUNDLE)/configs/inference.yaml --output_dir out/demo
+	  --config_file $(BUNDLE)/configs/inference.yaml --output_dir out/demo --overwrite True
 
 test: check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

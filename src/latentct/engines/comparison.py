@@ -189,23 +189,16 @@ class MethodComparison:
             self._rows.append({"method": method, "patient": patient, "volume": volume[:12], **row})
 
     def _finish(self) -> None:
-        """Write `metrics.json` and the figures, and print the table."""
-        methods = {name: self._summarise(name) for name in [*self.corrections, "lsr"]}
-        outside = self._per_patient("lsr", "mae_outside_hu")
-        ranked = sorted((p for p in outside if not np.isnan(outside[p])), key=lambda p: outside[p])
+        """Write the figures and `metrics.json`, and print the table."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        if self.intervals and ranked:
-            chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-            for label, patient in chosen.items():
-                self.figure(self._examples[patient], self.output_dir / f"figure_{label}.png")
-        else:
-            self.figure(next(iter(self._examples.values())), self.output_dir / "figure.png")
+        figures = self._draw()
+        methods = {name: self._summarise(name) for name in [*self.corrections, "lsr"]}
         self.summary = {
             "task": "truncation",
             "diameter_mm": self.diameter_mm,
             "reference": f"FBP ({self.filter_name}) of the complete scan on the same grid",
             "psnr_ssim_range_hu": [self.hu_min, self.hu_max],
-            "n_patients": len(outside),
+            "n_patients": len(self._examples),
             "n_slices": len(self._rows) // len(methods),
             "methods": methods,
             "slices": [{k: v for k, v in row.items() if k != "patient"} for row in self._rows],
@@ -213,9 +206,21 @@ class MethodComparison:
         unfinished = self.output_dir / "metrics.json.partial"
         unfinished.write_text(json.dumps(self.summary, indent=1))
         unfinished.replace(self.output_dir / "metrics.json")
-        print(self.table())
+        print(self.table(), *figures, sep="\n")
         if self.publish is not None:
             self.publish(self.summary, self.output_dir)
+
+    def _draw(self) -> list[Path]:
+        """Draw the best, the median and the worst patient outside the field, or the only one."""
+        outside = self._per_patient("lsr", "mae_outside_hu")
+        ranked = sorted(self._examples, key=lambda patient: np.nan_to_num(outside[patient], nan=-1.0))
+        chosen = {"figure.png": ranked[0]}
+        if self.intervals:
+            chosen = {"figure_best.png": ranked[0], "figure_median.png": ranked[len(ranked) // 2]}
+            chosen["figure_worst.png"] = ranked[-1]
+        for name, patient in chosen.items():
+            self.figure(self._examples[patient], self.output_dir / name)
+        return [self.output_dir / name for name in chosen]
 
     def table(self) -> str:
         """Return the main figures as a table for people."""
