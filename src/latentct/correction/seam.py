@@ -12,11 +12,11 @@ def smooth_seam(
 ) -> Tensor:
     """Fill the rays that were not measured from a synthesis, bent so that level and slope match at every edge.
 
-    A jump or a kink along a detector row becomes a streak after the ramp filter. The difference d = y - y_hat is known on
-    measured rays only. At an edge a line is fitted to it over the last `fit_mm` that were measured; beyond the edge the
-    synthesis is shifted by that line, whose slope levels off over `fit_mm`, because a fitted slope says nothing farther away,
-    and the shift fades out by half a cosine over `feather_mm` (or over the gap, where it is narrower). Between two edges both
-    shifts add up.
+    A jump or a kink along a detector row becomes a streak after the ramp filter. The difference d = y - y_hat is known
+    on measured rays only. At an edge a line is fitted to it over the last `fit_mm` that were measured; beyond the edge
+    the synthesis is shifted by that line, whose slope levels off over `fit_mm`, because a fitted slope says nothing
+    farther away, and the shift fades out by half a cosine over `feather_mm` (or over the gap, where it is narrower).
+    Between two edges both shifts add up.
 
     Args:
         y: line integrals (B, C, A, U); only those where `ray_mask` is True are read.

@@ -56,8 +56,8 @@ class TrainingCheckpoint:
                 item.load_state_dict(state[name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(
-                f"checkpoint {self.path} is of another configuration ({str(error).splitlines()[0]}); resume with the one "
-                "it was made with, or train anew in another output_dir."
+                f"checkpoint {self.path} is of another configuration ({str(error).splitlines()[0]}); resume with the "
+                "one it was made with, or train anew in another output_dir."
             ) from error
         return int(state["epoch"])
 

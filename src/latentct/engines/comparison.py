@@ -40,13 +40,18 @@ class ScanPrepareBatch(PrepareBatch):
     def __init__(self, scan: Scan2D) -> None:
         self.scan = scan
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         batchdata: Mapping[str, Any],
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor, tuple[()], dict[str, Any]]:
+        """Return the measured line integrals (1, 1, D, A, U), zero elsewhere, the image, and the inferer's arguments.
+
+        Raises:
+            InputError: a line integral is not finite.
+        """
         y, ray_mask = (torch.as_tensor(batchdata[key]).to(device) for key in (K.SINOGRAM, K.RAY_MASK))
         if not bool(torch.isfinite(y).all()):
             raise InputError(
@@ -87,10 +92,10 @@ class Example:
 class MethodComparison:
     """Score a latent search and classical corrections on the scans that an evaluator goes through.
 
-    The reference is the FBP of the complete scan by the same filter on the same grid; errors against the scanned image itself
-    stand beside it. Regions: `inside` is the field of measurement, `outside` the body beyond it. Every figure is a mean over the
-    slices of a patient and then over patients. A handler of an Ignite evaluator whose inferer is the latent search; its
-    prediction is taken as it was made, before the reference is looked at.
+    The reference is the FBP of the complete scan by the same filter on the same grid; errors against the scanned image
+    itself stand beside it. Regions: `inside` is the field of measurement, `outside` the body beyond it. Every figure is
+    a mean over the slices of a patient and then over patients. A handler of an Ignite evaluator whose inferer is the
+    latent search; its prediction is taken as it was made, before the reference is looked at.
 
     Args:
         corrections: the rival methods by name.

@@ -53,23 +53,21 @@ class TruncatedReconstruction:
         self.diameter_mm = diameter_mm
         bin_mm = min(grid.spacing_mm)
         n_bins = 2 * math.ceil(math.hypot(*grid.extent_mm) / bin_mm / 2)
-        scan = ParallelBeam.equally_spaced(n_views, math.pi, n_bins, bin_mm)
-        self.projector = make_projector(grid, scan, "auto")
+        self.grid, self.scan = grid, ParallelBeam.equally_spaced(n_views, math.pi, n_bins, bin_mm)
+        self.projector = make_projector(grid, self.scan, "auto")
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return corrupted slices (B, 1, H, W) of clean ones, on the same device."""
-        scan = self.projector.scan
         low, high = self.diameter_mm
         diameter_mm = low + (high - low) * float(torch.rand(()))
-        ray_mask = torch.from_numpy(truncation_ray_mask(scan, diameter_mm))
+        ray_mask = torch.from_numpy(truncation_ray_mask(self.scan, diameter_mm))
         with torch.no_grad():
             y = self.projector(x.cpu() * self.mu_per_x)
             y = self._extrapolation()(y, ray_mask)
-            x_mu = fbp(y, self.projector.grid, scan)
+            x_mu = fbp(y, self.grid, self.scan)
         return (x_mu / self.mu_per_x).clamp(-0.25, 1.25).to(x.device)
 
     def _extrapolation(self) -> Callable[[Tensor, Tensor], Tensor]:
-        scan = self.projector.scan
         if float(torch.rand(())) < 0.75:
-            return lambda y, mask: adaptive_detruncation(y, mask, scan)
-        return lambda y, mask: water_cylinder_extrapolation(y, mask, scan, self.mu_water)
+            return lambda y, mask: adaptive_detruncation(y, mask, self.scan)
+        return lambda y, mask: water_cylinder_extrapolation(y, mask, self.scan, self.mu_water)

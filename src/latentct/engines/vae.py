@@ -43,6 +43,7 @@ class AutoencoderPrepareBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
+        """Return input and target, both (B, 1, H, W) on `device`."""
         image = torch.as_tensor(batchdata[self.key]).to(device=device, non_blocking=non_blocking, **kwargs)
         if self.corruption is None or float(torch.rand(())) >= self.probability:
             return image, image
@@ -63,6 +64,7 @@ class AutocastInferer(SimpleInferer):
         self.enabled = enabled
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return what the network returns, a tensor or a tuple of tensors, in float32."""
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.enabled):
             outputs = network(inputs, *args, **kwargs)
         return tuple(o.float() for o in outputs) if isinstance(outputs, tuple) else outputs.float()
@@ -105,6 +107,7 @@ class KLWarmUp:
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Set the weight for the trainer's current iteration."""
         self.loss.kl_weight = min(1.0, engine.state.iteration / max(self.iterations, 1))
 
 
@@ -125,6 +128,7 @@ class GradientClipping:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
+        """Scale all gradients down together if their norm exceeds the limit."""
         nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
 
 

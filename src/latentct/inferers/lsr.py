@@ -2,15 +2,16 @@
 
     z* = argmin_z |M (A G(z) - q)|^2 + w |z|^2,     p = M q + (1 - M) A G(z*),     x = FBP(p)
 
-(Kabelac et al., Medical Physics 2025, doi 10.1002/mp.17910.) M is the ray mask, q the measured line integrals, A the projector
-and G the decoder. Steps marked with the paper's symbols follow it; the encoder's start, the repeated encoding, the L-BFGS of each
-slice's own and the smooth seam are ours.
+(Kabelac et al., Medical Physics 2025, doi 10.1002/mp.17910.) M is the ray mask, q the measured line integrals, A the
+projector and G the decoder. Steps marked with the paper's symbols follow it; the encoder's start, the repeated
+encoding, the L-BFGS of each slice's own and the smooth seam are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from monai.inferers import Inferer
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from latentct.correction import adaptive_detruncation
 from latentct.correction.seam import smooth_seam
 from latentct.geometry import Grid, Scan2D
-from latentct.inferers.search import SearchResult, adam_search, lbfgs_search
+from latentct.inferers.search import Objective, SearchResult, adam_search, lbfgs_search
 from latentct.projectors import make_projector
 from latentct.recon import fbp
 from latentct.units import MU_WATER_70KEV, hu_to_mu, mu_to_hu
@@ -52,16 +53,16 @@ class LatentReconstruction:
 class LatentReconstructionInferer(Inferer):
     """Correct scans with missing rays by latent space reconstruction.
 
-    The prior's grid and the scan's are independent: G(z*) is projected from the prior's grid onto the scan's detector, and
-    the result is reconstructed on the scan's own grid. Slices are searched in waves of `batch_size`, interleaved along z,
-    so that from the second wave on every slice has a solved neighbour.
+    The prior's grid and the scan's are independent: G(z*) is projected from the prior's grid onto the scan's detector,
+    and the result is reconstructed on the scan's own grid. Slices are searched in waves of `batch_size`, interleaved
+    along z, so that from the second wave on every slice has a solved neighbour.
 
     Args:
         prior_grid: the 2-D grid the network was trained on.
         hu_min: HU at network value 0.
         hu_max: HU at network value 1.
-        starts: where the search starts, of `STARTS`; of several, each slice keeps the one with the lowest objective after
-            `probe_steps` steps.
+        starts: where the search starts, of `STARTS`; of several, each slice keeps the one with the lowest objective
+            after `probe_steps` steps.
         rounds: Adam steps of each round; before a round that follows another, the corrected image is encoded anew.
         learning_rate: first step size of Adam, in units of z.
         lbfgs_steps: largest number of L-BFGS steps after the last round.
@@ -121,9 +122,7 @@ class LatentReconstructionInferer(Inferer):
         self.progress = progress
         self.last: LatentReconstruction | None = None
 
-    def __call__(  # type: ignore[override]
-        self, inputs: Tensor, network: nn.Module, *, grid: Grid, scan: Scan2D, ray_mask: Tensor
-    ) -> Tensor:
+    def __call__(self, inputs: Tensor, network: nn.Module, *, grid: Grid, scan: Scan2D, ray_mask: Tensor) -> Tensor:
         """Correct batches of slices or volumes, as MONAI's engines call it; `last` then holds the whole result.
 
         Args:
@@ -172,7 +171,7 @@ class _Scan:
         self, settings: LatentReconstructionInferer, network: nn.Module, grid: Grid, scan: Scan2D, ray_mask: Tensor
     ) -> None:
         self.settings = settings
-        self.network = network
+        self.network: Any = network  # a Module with encode, decode and latent_shape
         self.grid, self.scan, self.ray_mask = grid, scan, ray_mask
         self.device = next(network.parameters()).device
         self.views, self.columns, seen = _measured_part(scan, ray_mask, settings.search_views)
@@ -235,7 +234,7 @@ class _Scan:
             worse = tried.value > objective(z, everything)
         return torch.where(worse[:, None, None, None], z, tried.z)
 
-    def _objective(self, q: Tensor, autocast: bool):  # type: ignore[no-untyped-def]
+    def _objective(self, q: Tensor, autocast: bool) -> Objective:
         """Return J(z) = mean over measured rays of (A G(z) - q)^2, plus the prior's term."""
         weight, q = self.settings.prior_weight, q * self.mask
 

@@ -1,7 +1,7 @@
 """Minimisation over latents, many slices at once.
 
-The slices of a batch are independent problems that share one decoder call. Every quantity that an optimiser keeps is therefore
-held per slice, and a slice that has converged leaves the batch.
+The slices of a batch are independent problems that share one decoder call. Every quantity that an optimiser keeps is
+therefore held per slice, and a slice that has converged leaves the batch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def adam_search(
     learning_rate: float,
     tolerance: float = 0.0,
     window: int = 20,
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[], object] | None = None,
 ) -> SearchResult:
     """Minimise by Adam (Kingma and Ba 2015, arXiv 1412.6980) with a cosine schedule, and keep the best latents seen.
 
@@ -86,7 +86,7 @@ def lbfgs_search(
     steps: int,
     tolerance: float = 1e-4,
     history: int = 8,
-    on_step: Callable[[], None] | None = None,
+    on_step: Callable[[], object] | None = None,
 ) -> SearchResult:
     """Minimise by limited-memory BFGS, with the memory and the step length of each slice its own.
 

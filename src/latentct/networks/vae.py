@@ -17,7 +17,8 @@ class VariationalAutoencoder(nn.Module):
     Residual blocks at every level and multi-head self-attention at the bottleneck only, as Kabelac et al. describe
     their prior (Medical Physics 2025, doi 10.1002/mp.17910); latent size, widths and the stem are ours. The stem works
     on patches of 2 x 2 pixels (a strided convolution in, a sub-pixel convolution out), which keeps the costly
-    full-resolution level off a CPU. Every layer is convolutional, so any slice whose sides are multiples of `stride` goes in.
+    full-resolution level off a CPU. No layer depends on the size, so any slice whose sides are multiples of `stride`
+    goes in.
 
     Args:
         in_channels: image channels, 1 for CT.
@@ -29,7 +30,7 @@ class VariationalAutoencoder(nn.Module):
         norm_num_groups: groups of every group normalisation; divides every width.
 
     Example:
-        >>> vae = VariationalAutoencoder(1, (8, 16), latent_channels=2, num_res_blocks=(1, 1), num_head_channels=8, norm_num_groups=4)
+        >>> vae = VariationalAutoencoder(1, (8, 16), 2, num_res_blocks=(1, 1), num_head_channels=8, norm_num_groups=4)
         >>> vae.stride, vae.eval()(torch.zeros(1, 1, 16, 24)).shape
         (4, torch.Size([1, 1, 16, 24]))
     """

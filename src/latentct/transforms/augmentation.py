@@ -54,6 +54,7 @@ class RandTabled(RandomizableTransform, MapTransform):
         self.air_below = air_below
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with, by chance, one table drawn into all keys."""
         d = dict(data)
         self.randomize(None)
         if not self._do_transform:

@@ -21,8 +21,8 @@ def body_mask(
 ) -> BoolArray:
     """Find the patient in each slice, without table, blankets and leads.
 
-    Tissue is what exceeds `BODY_THRESHOLD_HU`. An opening removes sheets thinner than `sheet_mm`, as the shells of a table,
-    pieces smaller than `least_mm2` are dropped, and holes (lungs, bowel gas) are filled slice by slice.
+    Tissue is what exceeds `BODY_THRESHOLD_HU`. An opening removes sheets thinner than `sheet_mm`, as the shells of a
+    table, pieces smaller than `least_mm2` are dropped, and holes (lungs, bowel gas) are filled slice by slice.
 
     Args:
         x_hu: volume (D, H, W) in HU.
@@ -41,8 +41,8 @@ def body_mask(
 def cut_contour_fraction(body: BoolArray) -> npt.NDArray[np.float64]:
     """Return the share of the body's contour that lies on the border of the image or of its inscribed circle.
 
-    A scanner's image ends at the largest circle that fits into it. Where the body reaches that circle it goes on outside,
-    so the projections of the slice are not those of the patient.
+    A scanner's image ends at the largest circle that fits into it. Where the body reaches that circle it goes on
+    outside, so the projections of the slice are not those of the patient.
 
     Args:
         body: masks (D, H, W).
@@ -70,6 +70,7 @@ class BodyMaskd(MapTransform):
         self.body_key = body_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with the mask of the last key's volume."""
         d = dict(data)
         for key in self.key_iterator(d):
             volume = d[key]

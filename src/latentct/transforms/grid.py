@@ -45,6 +45,7 @@ class ResampleSlicesd(MapTransform):
         self.grid = grid
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with plain tensors (1, D, H', W') in place of the volumes."""
         d = dict(data)
         for key in self.key_iterator(d):
             d[key] = resample_slices(torch.as_tensor(d[key].array), slice_grid(d[key]), self.grid, outside=-1000.0)

@@ -19,8 +19,9 @@ from latentct.units import hu_to_mu
 class SimulateTruncationd(MapTransform):
     """Project the axial slices of volumes (1, D, H, W) in HU, and say which rays a narrow detector would have measured.
 
-    The line integrals are complete: what the mask calls missing is there for the reference, and every method must be given the
-    masked ones only. The simulation is noiseless and of a single energy. Adds `sinogram` (1, D, A, U) and `ray_mask` (A, U).
+    The line integrals are complete: what the mask calls missing is there for the reference, and every method must be
+    given the masked ones only. The simulation is noiseless and of a single energy. Adds `sinogram` (1, D, A, U) and
+    `ray_mask` (A, U).
 
     Args:
         keys: keys of volumes with an affine in the order (z, y, x), after `Orientationd(axcodes="SPL")`.
@@ -39,11 +40,13 @@ class SimulateTruncationd(MapTransform):
         self.ray_mask = torch.from_numpy(truncation_ray_mask(scan, diameter_mm))
         if not self.ray_mask.any() or self.ray_mask.all():
             raise InputError(
-                f"a field of measurement of {diameter_mm} mm leaves {int(self.ray_mask.sum())} of {self.ray_mask.numel()} rays "
-                "measured; choose a diameter between two detector bins and the detector's width."
+                f"a field of measurement of {diameter_mm} mm leaves {int(self.ray_mask.sum())} of "
+                f"{self.ray_mask.numel()} rays measured; "
+                "choose a diameter between two detector bins and the detector's width."
             )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with the line integrals of the last key's volume and the mask."""
         d = dict(data)
         for key in self.key_iterator(d):
             projector = make_projector(slice_grid(d[key]), self.scan, "auto")

@@ -45,6 +45,7 @@ class KeepSlicesd(MapTransform):
         self.at_most = at_most
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with the slices kept, and their indices as `slices`."""
         d = dict(data)
         first = d[self.first_key(d)]
         kept = self.select(np.asarray(d[self.body_key][0]), first.pixdim[1:].tolist())

@@ -25,14 +25,15 @@ class CheckVolumed(MapTransform):
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data as it came in."""
         d = dict(data)
         for key in self.key_iterator(d):
             volume = d[key]
             name = volume.meta.get("filename_or_obj", key) if isinstance(volume, MetaTensor) else key
             if volume.ndim != 4 or volume.shape[0] != 1 or min(volume.shape[-3:-1]) < 16:
                 raise InputError(
-                    f"{name} has shape {tuple(volume.shape[1:])}, but one 3-D volume with slices of at least 16 x 16 pixels is "
-                    "expected; split or stack the images first."
+                    f"{name} has shape {tuple(volume.shape[1:])}, but one 3-D volume with slices of at least 16 x 16 "
+                    "pixels is expected; split or stack the images first."
                 )
             if not bool(torch.isfinite(torch.as_tensor(volume)).all()):
                 raise InputError(
@@ -56,6 +57,7 @@ class AttenuationToHUd(MapTransform):
         self.mu_water = mu_water
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with volumes in HU."""
         d = dict(data)
         for key in self.key_iterator(d):
             x_hu = mu_to_hu(torch.as_tensor(d[key]), self.mu_water).round().clamp(-1024, 32767)
@@ -83,6 +85,7 @@ def volumes_with_slices(
     kept = [volume for volume in volumes if volume[key].shape[1]]
     if not kept:
         raise InputError(
-            f"none of {len(data)} volumes has a slice to evaluate; the body must be whole and reach beyond the field of measurement."
+            f"none of {len(data)} volumes has a slice to evaluate; the body must be whole and reach beyond the "
+            "field of measurement."
         )
     return kept
