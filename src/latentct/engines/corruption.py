@@ -18,7 +18,8 @@ from latentct.units import MU_WATER_70KEV
 class TruncatedReconstruction:
     """Slices as filtered back-projection shows them after a laterally truncated scan and a classical extrapolation.
 
-    The diameter of the field of measurement and the extrapolation are drawn anew for each batch. Slices are in the
+    The diameter of the field of measurement (small ones, which are harder, more often) and the extrapolation are drawn anew
+    for each batch. Slices are in the
     network range, which is affine in attenuation with air at 0, so the physics runs on it as it is: only the water
     level the extrapolation needs is scaled.
 
@@ -59,7 +60,7 @@ class TruncatedReconstruction:
     def __call__(self, x: Tensor) -> Tensor:
         """Return corrupted slices (B, 1, H, W) of clean ones, on the same device."""
         low, high = self.diameter_mm
-        diameter_mm = low + (high - low) * float(torch.rand(()))
+        diameter_mm = low + (high - low) * float(torch.rand(())) ** 2
         ray_mask = torch.from_numpy(truncation_ray_mask(self.scan, diameter_mm))
         with torch.no_grad():
             y = self.projector(x.cpu() * self.mu_per_x)
