@@ -15,7 +15,7 @@ from latentct.units import mu_to_hu
 
 
 class CheckVolumed(MapTransform):
-    """Refuse what is no CT volume: keys must hold (1, D, H, W) of finite values in HU.
+    """Refuse what is no CT volume: keys must hold one 3-D volume of finite values in HU, its axes in any order.
 
     Args:
         keys: keys of volumes as MONAI loads them.
@@ -30,7 +30,7 @@ class CheckVolumed(MapTransform):
         for key in self.key_iterator(d):
             volume = d[key]
             name = volume.meta.get("filename_or_obj", key) if isinstance(volume, MetaTensor) else key
-            if volume.ndim != 4 or volume.shape[0] != 1 or min(volume.shape[-3:-1]) < 16:
+            if volume.ndim != 4 or volume.shape[0] != 1 or sorted(volume.shape[1:])[1] < 16:
                 raise InputError(
                     f"{name} has shape {tuple(volume.shape[1:])}, but one 3-D volume with slices of at least 16 x 16 "
                     "pixels is expected; split or stack the images first."
@@ -61,7 +61,7 @@ class AttenuationToHUd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             x_hu = mu_to_hu(torch.as_tensor(d[key]), self.mu_water).round().clamp(-1024, 32767)
-            d[key] = MetaTensor(x_hu, affine=d[self.like].affine, meta=d[self.like].meta)
+            d[key] = MetaTensor(x_hu, meta=d[self.like].meta)
         return d
 
 
