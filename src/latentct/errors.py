@@ -7,3 +7,10 @@ class InputError(ValueError):
     The message is one sentence that names the file or key, what was found, what was expected and what to do.
     The command line prints it alone, without a traceback, and exits with code 2.
     """
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Follow `raise ... from ...` to the first `InputError`, or else to the exception that started the chain."""
+    while not isinstance(error, InputError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentct.errors import InputError
+from latentct.errors import InputError, root_cause
 
 CONFIGS = {
     "training": ("train.yaml",),
@@ -109,13 +109,6 @@ def refuse_unknown_keys(overrides: Mapping[str, Any], files: list[Path]) -> None
         if key.replace("#", "::") not in known:
             configs = ", ".join(file.name for file in files)
             raise InputError(f"override --{key} is no key of {configs}{_did_you_mean(key, known)}; correct the name.")
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """Follow `raise ... from ...` to the first `InputError`, or else to the exception that started the chain."""
-    while not isinstance(error, InputError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _run_workflow(bundle: Path, run_id: str, files: list[Path], overrides: Mapping[str, Any]) -> None:

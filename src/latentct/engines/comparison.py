@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from ignite.engine import Engine, Events
-from monai.engines.utils import PrepareBatch
+from monai.engines.utils import IterationEvents, PrepareBatch
 from torch import Tensor
 
 from latentct import keys as K
@@ -142,7 +142,7 @@ class MethodComparison:
 
     def attach(self, engine: Engine) -> None:
         """Follow an evaluator."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._score)
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._score)  # before the batch is taken apart
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
     def _score(self, engine: Engine) -> None:

@@ -91,7 +91,8 @@ def lbfgs_search(
     """Minimise by limited-memory BFGS, with the memory and the step length of each slice its own.
 
     Two-loop recursion and backtracking to sufficient decrease (Nocedal and Wright 2006, algorithms 7.4 and 3.1,
-    doi 10.1007/978-0-387-40065-5). Pairs of negative curvature are not used.
+    doi 10.1007/978-0-387-40065-5). Pairs of negative curvature are not used; a slice for which no step length helps
+    forgets its memory and goes on along its gradient once.
 
     Args:
         objective: see `Objective`.
@@ -104,20 +105,22 @@ def lbfgs_search(
     active = torch.arange(len(z), device=z.device)
     value, gradient = value_and_gradient(objective, z, active)
     best = SearchResult(z.clone(), value.clone(), z.new_empty((0, len(z))), active * 0)
-    current, memory, rows = z.clone(), _Memory(history), []
+    current, memory, rows = z.clone(), _Memory(history, gradient), []
+    restarted = torch.ones_like(active, dtype=torch.bool)
     for step in range(1, steps + 1):
         direction = -memory.apply(gradient)
-        new, new_value, new_gradient = _backtrack(
-            objective, active, current, value, gradient, direction, first=step == 1
-        )
+        new, new_value, new_gradient = _backtrack(objective, active, current, value, gradient, direction)
         memory.append(new - current, new_gradient - gradient)
-        going = new_value < value * (1 - tolerance)
+        failed = new_value >= value
+        memory.forget(failed, gradient)
+        going = (new_value < value * (1 - tolerance)) | (failed & ~restarted)
         _keep_best(best, active, new, new_value)
         best.n_steps[active] = step
         rows.append(best.value.clone())
         if on_step is not None:
             on_step()
         active, current, value, gradient = active[going], new[going], new_value[going], new_gradient[going]
+        restarted = failed[going]
         memory.select(going)
         if not len(active):
             break
@@ -137,16 +140,26 @@ def value_and_gradient(objective: Objective, z: Tensor, which: Tensor) -> tuple[
 class _Memory:
     """The pairs (s, y) of L-BFGS, newest last."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, gradient: Tensor) -> None:
         self.size = size
         self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.gamma = _first_length(gradient)
 
     def append(self, s: Tensor, y: Tensor) -> None:
-        curvature = _dot(s, y)
-        rho = torch.where(curvature > 1e-12 * _dot(y, y).clamp_min(1e-30), 1 / curvature, torch.zeros_like(curvature))
+        curvature, yy = _dot(s, y), _dot(y, y).clamp_min(1e-30)
+        used = curvature > 1e-12 * yy
+        rho = torch.where(used, 1 / curvature, torch.zeros_like(curvature))
+        self.gamma = torch.where(
+            used, curvature / yy, self.gamma
+        )  # of the newest pair used: its scale is that of a step
         self.pairs = [*self.pairs, (s, y, rho)][-self.size :]
 
+    def forget(self, which: Tensor, gradient: Tensor) -> None:
+        self.gamma = torch.where(which, _first_length(gradient), self.gamma)
+        self.pairs = [(s, y, rho * ~which) for s, y, rho in self.pairs]
+
     def select(self, going: Tensor) -> None:
+        self.gamma = self.gamma[going]
         self.pairs = [(s[going], y[going], rho[going]) for s, y, rho in self.pairs]
 
     def apply(self, gradient: Tensor) -> Tensor:
@@ -155,17 +168,14 @@ class _Memory:
         for s, y, rho in reversed(self.pairs):
             alphas.append(rho * _dot(s, q))
             q = q - _scale(alphas[-1], y)
-        if self.pairs:
-            s, y, rho = self.pairs[-1]
-            gamma = torch.where(rho > 0, _dot(s, y) / _dot(y, y).clamp_min(1e-30), torch.ones_like(rho))
-            q = _scale(gamma, q)
+        q = _scale(self.gamma, q)
         for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
             q = q + _scale(alpha - rho * _dot(y, q), s)
         return q
 
 
 def _backtrack(
-    objective: Objective, active: Tensor, z: Tensor, value: Tensor, gradient: Tensor, direction: Tensor, first: bool
+    objective: Objective, active: Tensor, z: Tensor, value: Tensor, gradient: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Halve each slice's step until its value has fallen enough; a slice for which none helps stays where it is."""
     slope = _dot(gradient, direction)
@@ -173,8 +183,6 @@ def _backtrack(
     direction = torch.where(_like(downhill, direction), direction, -gradient)
     slope = torch.where(downhill, slope, -_dot(gradient, gradient))
     length = torch.ones_like(value)
-    if first:  # no curvature is known yet: move the latent by a tenth of its own unit
-        length = 0.1 / direction.flatten(1).abs().amax(dim=1).clamp_min(1e-30)
     new, new_value, new_gradient = z.clone(), value.clone(), gradient.clone()
     pending = torch.arange(len(z), device=z.device)
     for _ in range(8):
@@ -194,6 +202,11 @@ def _keep_best(best: SearchResult, active: Tensor, z: Tensor, value: Tensor) -> 
     better = value < best.value[active]
     best.z[active[better]] = z[better]
     best.value[active[better]] = value[better]
+
+
+def _first_length(gradient: Tensor) -> Tensor:
+    """Return the step that moves a latent by a tenth of its own unit, as long as no curvature is known."""
+    return 0.1 / gradient.flatten(1).abs().amax(dim=1).clamp_min(1e-30)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

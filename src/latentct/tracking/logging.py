@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from latentct.errors import InputError
+from latentct.errors import InputError, root_cause
 from latentct.tracking.images import comparison_panel
 from latentct.tracking.provenance import calling_config
-from latentct.tracking.run import TrackedRun, open_run, root_cause
+from latentct.tracking.run import TrackedRun, open_run
 
 
 def iteration_scalars(engine: Engine) -> dict[str, float]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentct.errors import InputError
+from latentct.errors import InputError, root_cause
 from latentct.io.manifest import load_manifest
 from latentct.tracking.privacy import Redactor, identifiers
 from latentct.tracking.provenance import config_params, flatten, git_state, manifest_tags, package_versions
@@ -215,13 +215,6 @@ def track_run(
         run.fail(root_cause(error))
         raise
     run.finish()
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """Return the error that MONAI wrapped, an `InputError` if there is one: its transforms raise others `from` it."""
-    while not isinstance(error, InputError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def _noted_run(client: MlflowClient, note: Path, resume: bool) -> str | None:

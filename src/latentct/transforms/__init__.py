@@ -5,7 +5,7 @@ from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
 from latentct.transforms.grid import ResampleSlicesd, resample_slices, slice_grid
 from latentct.transforms.simulation import SimulateTruncationd
 from latentct.transforms.slices import KeepSlicesd, SliceDataset, group_sampler
-from latentct.transforms.volumes import AttenuationToHUd, CheckVolumed, volumes_with_slices
+from latentct.transforms.volumes import AttenuationToHUd, CheckVolumed, check_volumes, volumes_with_slices
 
 __all__ = [
     "AttenuationToHUd",
@@ -17,6 +17,7 @@ __all__ = [
     "SimulateTruncationd",
     "SliceDataset",
     "body_mask",
+    "check_volumes",
     "cut_contour_fraction",
     "group_sampler",
     "resample_slices",

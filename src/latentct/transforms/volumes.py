@@ -65,6 +65,21 @@ class AttenuationToHUd(MapTransform):
         return d
 
 
+def check_volumes(data: Sequence[Mapping[str, Any]], transform: Callable[[Any], Any], progress: bool = True) -> None:
+    """Read every volume once before any work starts, so that a bad one is found while nothing is written yet.
+
+    Args:
+        data: items of a data list.
+        transform: reads an item and checks it.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: what the transform refuses.
+    """
+    for item in tqdm(data, desc="checking volumes", disable=not progress):
+        apply_transform(transform, dict(item))
+
+
 def volumes_with_slices(
     data: Sequence[Mapping[str, Any]], transform: Callable[[Any], Any], key: str = "image", progress: bool = True
 ) -> list[dict[str, Any]]:
