@@ -52,7 +52,7 @@ def test_values_that_are_not_finite_are_refused_by_name(tmp_path, value):
 
 
 def test_a_plain_tensor_is_named_by_its_key():
-    with pytest.raises(InputError, match="^scan holds"):
+    with pytest.raises(InputError, match=r"^scan holds"):
         CheckVolumed("scan")({"scan": torch.full((1, 3, 16, 16), torch.nan)})
 
 
