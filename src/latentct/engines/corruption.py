@@ -18,10 +18,9 @@ from latentct.units import MU_WATER_70KEV
 class TruncatedReconstruction:
     """Slices as filtered back-projection shows them after a laterally truncated scan and a classical extrapolation.
 
-    The diameter of the field of measurement (small ones, which are harder, more often) and the extrapolation are drawn anew
-    for each batch. Slices are in the
-    network range, which is affine in attenuation with air at 0, so the physics runs on it as it is: only the water
-    level the extrapolation needs is scaled.
+    The diameter of the field of measurement (small ones, which are harder, more often) and the extrapolation are drawn
+    anew for each batch. Slices are in the network range, which is affine in attenuation with air at 0, so the physics
+    runs on it as it is: only the water level the extrapolation needs is scaled.
 
     Args:
         grid: the prior's grid.

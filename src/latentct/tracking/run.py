@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentct.errors import InputError, root_cause
+from latentct.errors import root_cause
 from latentct.io.manifest import load_manifest
 from latentct.tracking.privacy import Redactor, identifiers
 from latentct.tracking.provenance import config_params, flatten, git_state, manifest_tags, package_versions
