@@ -8,7 +8,7 @@ from latentct.inferers.lsr import STARTS, _measured_part
 from latentct.projectors import make_projector
 from latentct.recon import fbp
 
-from .conftest import DIAMETER_MM, GRID, LATENT, MU_WATER, PRIOR_GRID, SCANS, rms
+from .cases import DIAMETER_MM, GRID, LATENT, MU_WATER, PRIOR_GRID, SCANS, rms
 
 
 @pytest.mark.parametrize("name", SCANS)

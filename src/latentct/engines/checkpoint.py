@@ -26,8 +26,8 @@ class TrainingCheckpoint:
         overwrite: without `resume`, a checkpoint that is there already may be replaced.
 
     Raises:
-        InputError: on attaching, if `resume` is set and there is no checkpoint, or one of another configuration; if
-            neither is set and there is one.
+        InputError: on attaching, if `resume` is set and there is no checkpoint, none that can be read, or one of
+            another configuration; if neither is set and there is one.
     """
 
     def __init__(
@@ -50,16 +50,22 @@ class TrainingCheckpoint:
     def _load(self) -> int:
         if not self.path.is_file():
             raise InputError(f"there is no checkpoint {self.path} to resume; train without `resume` first.")
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            state = dict(torch.load(self.path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch raises many kinds for a file that is not its own
+            raise InputError(
+                f"{self.path} cannot be read as a checkpoint ({type(error).__name__}); train anew in another "
+                "output_dir."
+            ) from error
         try:
             for name, item in self.objects.items():
                 item.load_state_dict(state[name])
-        except (KeyError, RuntimeError, ValueError) as error:
+            return int(state["epoch"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"checkpoint {self.path} is of another configuration ({str(error).splitlines()[0]}); resume with the "
                 "one it was made with, or train anew in another output_dir."
             ) from error
-        return int(state["epoch"])
 
     def _go_on(self, engine: Engine, epoch: int) -> None:
         engine.state.epoch = epoch
