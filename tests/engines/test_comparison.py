@@ -88,7 +88,9 @@ def linear_search(**settings: Any) -> LatentReconstructionInferer:
 class Evaluation:
     """One run of the loop, and what it drew and published."""
 
-    def __init__(self, output_dir: Path, inferer: Any = None, patients: Any = PATIENTS, **options: Any) -> None:
+    def __init__(
+        self, output_dir: Path, inferer: Any = None, patients: Any = PATIENTS, decollate: bool = False, **options: Any
+    ) -> None:
         self.drawn: dict[str, Example] = {}
         self.published: list[tuple[dict[str, Any], list[str]]] = []
         self.output_dir = output_dir
@@ -112,7 +114,7 @@ class Evaluation:
             inferer=inferer,
             prepare_batch=ScanPrepareBatch(SCAN),
             val_handlers=[self.comparison],
-            decollate=False,
+            decollate=decollate,
         )
         self.evaluator.run()
         self.metrics = json.loads((output_dir / "metrics.json").read_text())
@@ -228,6 +230,11 @@ def test_without_intervals_figures_are_plain_numbers(tmp_path, capsys):
     assert f"{adt['mae_inside_hu']:.1f}" in table
     assert [line.split()[0] for line in table.splitlines()[:6]] == ["method", *METHODS]
     assert str(tmp_path / "figure.png") in table
+
+
+def test_evaluators_that_take_the_batch_apart_are_scored_as_well(oracle, tmp_path):
+    apart = Evaluation(tmp_path, decollate=True).metrics
+    assert apart["methods"]["adt"] == oracle.metrics["methods"]["adt"]
 
 
 def test_table_with_intervals(oracle):

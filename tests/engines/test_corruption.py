@@ -1,8 +1,11 @@
 """The corrupted reconstructions that the encoder is trained on."""
 
+import doctest
+
 import pytest
 import torch
 
+import latentct.engines.corruption
 from latentct.engines import TruncatedReconstruction
 from latentct.geometry import Grid, field_of_measurement_mask
 
@@ -77,3 +80,7 @@ def test_range_and_gradient(corrupt):
 def test_air_must_be_zero():
     with pytest.raises(ValueError, match="hu_min is -1024"):
         TruncatedReconstruction(GRID, -1024.0, 3000.0)
+
+
+def test_doctest():
+    assert doctest.testmod(latentct.engines.corruption) == (0, 3)

@@ -1,11 +1,13 @@
 """The VAE of slices: shapes, modes, where attention sits, export."""
 
 import copy
+import doctest
 
 import pytest
 import torch
 from monai.networks.blocks import SpatialAttentionBlock
 
+import latentct.networks.vae
 from latentct.networks import VariationalAutoencoder
 
 
@@ -110,3 +112,7 @@ def test_state_dict_restores_the_network(vae):
     other.load_state_dict(vae.state_dict())
     x = torch.rand(1, 1, 16, 16)
     assert torch.equal(other(x), vae(x))
+
+
+def test_doctest():
+    assert doctest.testmod(latentct.networks.vae) == (0, 2)

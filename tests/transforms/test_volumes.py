@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from latentct.errors import InputError
-from latentct.transforms import AttenuationToHUd, CheckVolumed, volumes_with_slices
+from latentct.transforms import AttenuationToHUd, CheckVolumed, check_volumes, volumes_with_slices
 
 
 def read(path, array: np.ndarray, affine: np.ndarray) -> dict:
@@ -80,3 +80,23 @@ def test_volumes_without_a_slice_are_left_out():
 def test_no_volume_with_a_slice_is_an_error():
     with pytest.raises(InputError, match="none of 2 volumes has a slice to evaluate"):
         volumes_with_slices([{}, {}], lambda item: {"image": torch.zeros(1, 0, 4, 4)}, progress=False)
+
+
+def test_every_volume_is_read_before_any_is_used():
+    data, read_depths = [{"depth": d} for d in (2, 1)], []
+
+    def note(item: dict) -> dict:
+        item["image"] = read_depths.append(item["depth"])
+        return item
+
+    check_volumes(data, note, progress=False)
+    assert read_depths == [2, 1]
+    assert all("image" not in item for item in data)
+
+
+def test_a_bad_volume_is_the_cause_of_the_error():
+    data = [{"image": torch.zeros(1, 2, 16, 16)}, {"image": torch.full((1, 2, 16, 16), torch.inf)}]
+    check_volumes(data[:1], CheckVolumed("image"), progress=False)
+    with pytest.raises(RuntimeError) as caught:  # MONAI wraps what a transform raises
+        check_volumes(data, CheckVolumed("image"), progress=False)
+    assert isinstance(caught.value.__cause__, InputError)
