@@ -67,11 +67,11 @@ class Oracle:
         self.complete = iter([simulate(patient)["sinogram"] for patient in PATIENTS])
         self.last: LatentReconstruction | None = None
 
-    def __call__(self, inputs: torch.Tensor, network: Any, *, grid: Grid, scan: Any, ray_mask: torch.Tensor) -> Any:
+    def __call__(self, inputs: torch.Tensor, network: Any, *, projector: Any, ray_mask: torch.Tensor) -> Any:
         y = next(self.complete)[0][:, None]
         assert torch.equal(inputs[0, 0], zero_fill(y, ray_mask)[:, 0])
         y_hat = torch.where(ray_mask, y, y + self.error)
-        x_mu, nothing = fbp(y_hat, grid, scan), torch.zeros(len(y))
+        x_mu, nothing = fbp(y_hat, projector.grid, projector.scan), torch.zeros(len(y))
         self.last = LatentReconstruction(x_mu, y_hat, x_mu, nothing, nothing, torch.ones(3, len(y)))
         return x_mu[:, 0][None, None]
 
@@ -300,8 +300,8 @@ def test_scan_prepare_batch():
     assert not inputs[..., ~ray_mask].any()
     assert label is loaded["image"]
     assert args == ()
-    assert kwargs["grid"] == GRID
-    assert kwargs["scan"] is SCAN
+    assert kwargs["projector"].grid == GRID
+    assert kwargs["projector"].scan is SCAN
 
 
 def test_scans_that_are_not_finite_are_refused():

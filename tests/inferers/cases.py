@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam
+from latentct.projectors import make_projector
 
 PRIOR_GRID = Grid((24, 24), (14.0, 14.0))
 GRID = Grid((40, 36), (7.0, 8.0))
@@ -71,7 +72,7 @@ class Problem:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        return {"grid": GRID, "scan": self.scan, "ray_mask": self.ray_mask}
+        return {"projector": make_projector(GRID, self.scan), "ray_mask": self.ray_mask}
 
 
 def rms(x: Tensor) -> float:

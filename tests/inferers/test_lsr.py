@@ -57,9 +57,8 @@ def test_image_is_the_fbp_of_the_completed_scan_on_its_own_grid(prior, make_prob
     reference = fbp(problem.y, GRID, problem.scan)
     assert rms(found.x_mu - reference) < 0.01 * rms(reference)
     # an image of other pixels of the same scan is the same search
-    fine = make_inferer().reconstruct(
-        problem.measured, prior, grid=Grid((80, 72), (3.5, 4.0)), scan=problem.scan, ray_mask=problem.ray_mask
-    )
+    projector = make_projector(Grid((80, 72), (3.5, 4.0)), problem.scan)
+    fine = make_inferer().reconstruct(problem.measured, prior, projector=projector, ray_mask=problem.ray_mask)
     assert fine.x_mu.shape == (2, 1, 80, 72)
     assert torch.equal(fine.z, found.z)
 

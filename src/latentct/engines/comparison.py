@@ -22,6 +22,7 @@ from latentct.errors import InputError
 from latentct.geometry import Grid, Scan2D, field_of_measurement_mask
 from latentct.inferers import LatentReconstructionInferer
 from latentct.metrics import mae_hu, mae_sinogram, mean_per_patient, psnr, ssim, summarise
+from latentct.projectors import make_projector
 from latentct.recon import fbp
 from latentct.transforms import body_mask, slice_grid
 from latentct.units import mu_to_hu
@@ -58,8 +59,8 @@ class ScanPrepareBatch(PrepareBatch):
                 "the scan holds values that are not finite; replace NaN and infinity by HU, e.g. -1000 for air."
             )
         ray_mask = ray_mask[0]
-        geometry = {"grid": slice_grid(batchdata[K.IMAGE][0]), "scan": self.scan, "ray_mask": ray_mask}
-        return y * ray_mask, batchdata[K.IMAGE], (), geometry
+        projector = make_projector(slice_grid(batchdata[K.IMAGE][0]), self.scan, "auto", str(y.device))
+        return y * ray_mask, batchdata[K.IMAGE], (), {"projector": projector, "ray_mask": ray_mask}
 
 
 @dataclass(frozen=True)

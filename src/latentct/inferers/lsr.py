@@ -22,7 +22,7 @@ from latentct.correction import adaptive_detruncation
 from latentct.correction.seam import smooth_seam
 from latentct.geometry import Grid, Scan2D
 from latentct.inferers.search import Objective, SearchResult, adam_search, lbfgs_search
-from latentct.projectors import make_projector
+from latentct.projectors import Projector, make_projector
 from latentct.recon import fbp
 from latentct.units import MU_WATER_70KEV, hu_to_mu, mu_to_hu
 
@@ -122,37 +122,37 @@ class LatentReconstructionInferer(Inferer):
         self.progress = progress
         self.last: LatentReconstruction | None = None
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *, grid: Grid, scan: Scan2D, ray_mask: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, network: nn.Module, *, projector: Projector, ray_mask: Tensor) -> Tensor:
         """Correct batches of slices or volumes, as MONAI's engines call it; `last` then holds the whole result.
+
+        With a network bound to it this is a reconstructor like any other, `(y, projector, ray_mask) -> x_mu`.
 
         Args:
             inputs: line integrals (B, 1, A, U), or (B, 1, D, A, U) for volumes of D slices.
             network: see `reconstruct`.
-            grid: see `reconstruct`.
-            scan: see `reconstruct`.
+            projector: see `reconstruct`.
             ray_mask: see `reconstruct`.
 
         Returns:
             Corrected slices (B, 1, H, W) or volumes (B, 1, D, H, W) in 1/mm.
         """
         slices = inputs.reshape(-1, 1, *inputs.shape[-2:])
-        self.last = self.reconstruct(slices, network, grid=grid, scan=scan, ray_mask=ray_mask)
-        return self.last.x_mu.reshape(*inputs.shape[:-2], *grid.shape)
+        self.last = self.reconstruct(slices, network, projector=projector, ray_mask=ray_mask)
+        return self.last.x_mu.reshape(*inputs.shape[:-2], *projector.grid.shape)
 
     def reconstruct(
-        self, y: Tensor, network: nn.Module, *, grid: Grid, scan: Scan2D, ray_mask: Tensor
+        self, y: Tensor, network: nn.Module, *, projector: Projector, ray_mask: Tensor
     ) -> LatentReconstruction:
         """Correct the slices of one scan.
 
         Args:
             y: line integrals (S, 1, A, U); what is not measured is not read.
             network: the prior, with `encode`, `decode` and `latent_shape` as `VariationalAutoencoder`, in eval mode.
-            grid: 2-D grid of the result.
-            scan: geometry of the rays.
+            projector: of a parallel or fan beam; its grid is that of the result, its scan the geometry of the rays.
             ray_mask: bool (A, U), True = measured.
         """
         n_waves = -(-len(y) // self.batch_size)
-        problem = _Scan(self, network, grid, scan, ray_mask)
+        problem = _Scan(self, network, projector, ray_mask)
         parts: list[LatentReconstruction] = []
         solved: Tensor | None = None
         steps = sum(self.rounds) + self.lbfgs_steps
@@ -168,11 +168,14 @@ class _Scan:
     """One scan and one prior: everything that the waves of a search share."""
 
     def __init__(
-        self, settings: LatentReconstructionInferer, network: nn.Module, grid: Grid, scan: Scan2D, ray_mask: Tensor
+        self, settings: LatentReconstructionInferer, network: nn.Module, projector: Projector, ray_mask: Tensor
     ) -> None:
         self.settings = settings
         self.network: Any = network  # a Module with encode, decode and latent_shape
-        self.grid, self.scan, self.ray_mask = grid, scan, ray_mask
+        scan = projector.scan
+        if not isinstance(scan, Scan2D):
+            raise TypeError(f"latent search is for parallel and fan beams, not {type(scan).__name__}")
+        self.grid, self.scan, self.ray_mask = projector.grid, scan, ray_mask
         self.device = next(network.parameters()).device
         self.views, self.columns, seen = _measured_part(scan, ray_mask, settings.search_views)
         self.mask = ray_mask[self.views, self.columns]
