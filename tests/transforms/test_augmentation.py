@@ -16,15 +16,15 @@ def body() -> torch.Tensor:
 
 
 def test_table_lies_under_an_untouched_body(body):
-    transform = RandTabled("image", prob=1.0, level=(0.1, 0.2))
+    transform = RandTabled("image", prob=1.0, level=(2.0, 3.0))  # far brighter than the body
     transform.set_random_state(seed=0)
-    for _ in range(20):
+    for _ in range(60):
         out = transform({"image": body})["image"]
         table = out != body
         assert table.any()
-        assert not table[:, :40].any()  # nothing above the back
+        assert not table[:, :39].any()  # nothing above the back
         assert torch.equal(out[body >= 0.05], body[body >= 0.05])
-        assert out[table].max() <= 0.2
+        assert out[table].max() <= 3
 
 
 def test_tables_differ(body):

@@ -59,6 +59,7 @@ def test_whole_and_empty_slices_are_not_cut():
 
 def test_a_body_that_fills_the_circle_is_all_cut():
     assert cut_contour_fraction(_disk(64, 32)[None]).item() == 1
+    assert cut_contour_fraction(np.ones((1, 64, 64), bool)).item() == 1
 
 
 def test_half_a_circle_cut():
