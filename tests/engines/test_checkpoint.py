@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from monai.engines import SupervisedTrainer
 from torch import nn
 
-from latentct.engines import TrainingCheckpoint
+from latentct.engines import BestWeights, TrainingCheckpoint
 from latentct.errors import InputError
 
 STEPS = 3
@@ -167,3 +167,23 @@ def test_garbage(path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"checkpoint\.pt cannot be read as a checkpoint"):
         Training(path, resume=True)
+
+
+def test_best_weights_survive_a_resume_into_worse_validations(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1)
+
+    def validate(best: BestWeights, figure: float, weight: float) -> None:
+        nn.init.constant_(network.weight, weight)
+        evaluator = Engine(lambda engine, batch: engine.state.metrics.update(error=figure))
+        best.attach(evaluator)
+        evaluator.run([0])
+
+    first = BestWeights(tmp_path / "best.pt", network, "error")
+    validate(first, 2.0, weight=2.0)
+    validate(first, 3.0, weight=3.0)
+    resumed = BestWeights(tmp_path / "best.pt", network, "error")
+    resumed.load_state_dict(first.state_dict())
+    validate(resumed, 2.5, weight=2.5)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["weight"].item() == 2.0
+    validate(resumed, 1.0, weight=1.0)
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["weight"].item() == 1.0

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from latentct.errors import InputError
 from latentct.geometry import Grid, truncation_ray_mask
 from latentct.inferers.lsr import STARTS, _measured_part
 from latentct.projectors import make_projector
@@ -42,10 +43,11 @@ def test_missing_rays_are_not_read(prior, make_problem, make_inferer):
         make_inferer(rounds=(5, 5), lbfgs_steps=5).reconstruct(
             torch.where(problem.ray_mask, problem.y, filler), prior, **problem.geometry
         )
-        for filler in (0.0, 1e4)
+        for filler in (0.0, 1e4, torch.nan)
     ]
     for name in ("x_mu", "y_hat", "z", "misfit", "trace"):
-        assert torch.equal(*(getattr(outcome, name) for outcome in outcomes)), name
+        first, *others = (getattr(outcome, name) for outcome in outcomes)
+        assert all(torch.equal(first, other) for other in others), name
 
 
 def test_image_is_the_fbp_of_the_completed_scan_on_its_own_grid(prior, make_problem, make_inferer):
@@ -158,14 +160,15 @@ def test_search_uses_some_views_and_the_measured_columns(name):
     ray_mask = torch.from_numpy(truncation_ray_mask(scan, DIAMETER_MM))
     views, columns, seen = _measured_part(scan, ray_mask, search_views=10)
     assert seen.n_views == 10
-    assert seen.angles_rad == scan.angles_rad[views]
+    assert seen.angles_rad == scan.angles_rad[::4]
+    assert views.tolist() == list(range(0, 40, 4))
     assert seen.u_mm() == pytest.approx(scan.u_mm()[columns])
     assert bool(ray_mask[:, columns].all())
     assert not ray_mask[:, : columns.start].any()
     assert not ray_mask[:, columns.stop :].any()
     x = torch.rand(1, 1, *GRID.shape)
     whole, part = (make_projector(GRID, s)(x) for s in (scan, seen))
-    assert torch.allclose(whole[..., views, columns], part, atol=1e-3)
+    assert torch.allclose(whole[..., views, :][..., columns], part, atol=1e-3)
 
 
 def test_lopsided_masks(prior, make_problem, make_inferer):
@@ -175,9 +178,25 @@ def test_lopsided_masks(prior, make_problem, make_inferer):
     ray_mask[5:9] = False  # views that failed
     ray_mask[20, 35:40] = False  # and a gap
     geometry = problem.geometry | {"ray_mask": ray_mask}
-    found = make_inferer(lbfgs_steps=300).reconstruct(torch.where(ray_mask, problem.y, 0.0), prior, **geometry)
+    found = make_inferer(lbfgs_steps=300).reconstruct(torch.where(ray_mask, problem.y, torch.nan), prior, **geometry)
     assert torch.equal(found.y_hat[..., ray_mask], problem.y[..., ray_mask])
     assert rms((found.y_hat - problem.y)[..., ~ray_mask]) < 0.03 * rms(problem.y)
+
+
+def test_views_that_were_not_measured_are_not_searched(prior, make_problem, make_inferer):
+    problem = make_problem()
+    ray_mask = torch.zeros_like(problem.ray_mask)
+    ray_mask[1::2] = True  # a sparse scan, of which every other measured view is searched
+    geometry = problem.geometry | {"ray_mask": ray_mask}
+    found = make_inferer(search_views=10).reconstruct(torch.where(ray_mask, problem.y, 0.0), prior, **geometry)
+    assert rms(found.x_prior_mu - problem.x_mu) < 0.01 * MU_WATER
+
+
+def test_a_scan_without_a_measured_ray_is_refused(prior, make_problem, make_inferer):
+    problem = make_problem()
+    geometry = problem.geometry | {"ray_mask": torch.zeros_like(problem.ray_mask)}
+    with pytest.raises(InputError, match="none of the 2400 rays of the scan was measured"):
+        make_inferer().reconstruct(problem.y, prior, **geometry)
 
 
 def test_called_as_monai_calls_it(prior, make_problem, make_inferer):

@@ -1,6 +1,6 @@
 """What MONAI's engines and Ignite's handlers lack, and only that."""
 
-from latentct.engines.checkpoint import TrainingCheckpoint
+from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
 from latentct.engines.comparison import Example, MethodComparison, ScanPrepareBatch, truncation_corrections
 from latentct.engines.corruption import TruncatedReconstruction
 from latentct.engines.vae import (
@@ -16,6 +16,7 @@ from latentct.engines.weights import export_half, load_weights, refuse_overwriti
 __all__ = [
     "AutocastInferer",
     "AutoencoderPrepareBatch",
+    "BestWeights",
     "BodyError",
     "Example",
     "GradientClipping",

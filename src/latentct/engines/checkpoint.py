@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from torch import nn
 
-from latentct.engines.weights import refuse_overwriting
+from latentct.engines.weights import refuse_overwriting, save_whole
 from latentct.errors import InputError
 
 
@@ -44,7 +46,7 @@ class TrainingCheckpoint:
             refuse_overwriting(self.path.parent, self.path.name, self.overwrite)
         else:
             engine.add_event_handler(Events.STARTED, self._go_on, self._load())
-        if int(torch.distributed.get_rank() if torch.distributed.is_initialized() else 0) == 0:
+        if _is_first_process():
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
 
     def _load(self) -> int:
@@ -72,8 +74,46 @@ class TrainingCheckpoint:
         engine.state.iteration = epoch * (engine.state.epoch_length or 0)
 
     def _save(self, engine: Engine) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
         state = {name: item.state_dict() for name, item in self.objects.items()}
-        torch.save({**state, "epoch": engine.state.epoch}, partial)
-        partial.replace(self.path)
+        save_whole({**state, "epoch": engine.state.epoch}, self.path)
+
+
+class BestWeights:
+    """Keep the weights of the validation with the lowest figure, in a file; a resumed training remembers that figure.
+
+    Args:
+        path: file of the weights, replaced at every better validation.
+        network: module whose weights are kept.
+        metric: name of the figure among the evaluator's metrics.
+    """
+
+    def __init__(self, path: str | Path, network: nn.Module, metric: str) -> None:
+        self.path = Path(path)
+        self.network = network
+        self.metric = metric
+        self.best = math.inf
+
+    def attach(self, engine: Engine) -> None:
+        """Follow an evaluator."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Keep the weights if the validation just finished is the best."""
+        figure = float(engine.state.metrics[self.metric])
+        if figure >= self.best:
+            return
+        self.best = figure
+        if _is_first_process():
+            save_whole(self.network.state_dict(), self.path)
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the best figure so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from the best figure of an earlier run."""
+        self.best = float(state["best"])
+
+
+def _is_first_process() -> bool:
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -143,8 +144,12 @@ class MethodComparison:
 
     def attach(self, engine: Engine) -> None:
         """Follow an evaluator."""
+        engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._score)  # before the batch is taken apart
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+
+    def _begin(self) -> None:
+        self._rows, self._examples = [], {}
 
     def _score(self, engine: Engine) -> None:
         """Run the rivals on one volume and score all methods slice by slice."""
@@ -199,7 +204,7 @@ class MethodComparison:
         self.output_dir.mkdir(parents=True, exist_ok=True)
         figures = self._draw()
         methods = {name: self._summarise(name) for name in [*self.corrections, "lsr"]}
-        self.summary = {
+        summary = {
             "task": "truncation",
             "diameter_mm": self.diameter_mm,
             "reference": f"FBP ({self.filter_name}) of the complete scan on the same grid",
@@ -209,8 +214,9 @@ class MethodComparison:
             "methods": methods,
             "slices": [{k: v for k, v in row.items() if k != "patient"} for row in self._rows],
         }
+        self.summary = _strict(summary)
         unfinished = self.output_dir / "metrics.json.partial"
-        unfinished.write_text(json.dumps(self.summary, indent=1))
+        unfinished.write_text(json.dumps(self.summary, indent=1, allow_nan=False))
         unfinished.replace(self.output_dir / "metrics.json")
         print(self.table(), *figures, sep="\n")
         if self.publish is not None:
@@ -251,7 +257,18 @@ class MethodComparison:
         return {metric: float(np.nanmean(v)) for metric, v in values.items()}
 
 
+def _strict(tree: Any) -> Any:
+    """Return nested results with null for what is not finite, which JSON cannot hold."""
+    if isinstance(tree, Mapping):
+        return {key: _strict(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_strict(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
 def _cell(figure: Any, digits: int) -> str:
+    if figure is None or (isinstance(figure, Mapping) and figure["mean"] is None):
+        return "-"
     if not isinstance(figure, Mapping):
         return f"{figure:.{digits}f}"
     low, high = figure["ci95"]

@@ -27,12 +27,16 @@ def export_half(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str]
     """
     state = load_state(checkpoint, key)
     half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    path = Path(path)
+    save_whole(half, Path(path))
+    return Path(path)
+
+
+def save_whole(content: object, path: Path) -> None:
+    """Save with torch under a temporary name and move it when whole, making the folder where needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save(half, partial)
+    torch.save(content, partial)
     partial.replace(path)
-    return path
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str], key: str = "model") -> nn.Module:

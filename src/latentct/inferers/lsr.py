@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from latentct.correction import adaptive_detruncation
 from latentct.correction.seam import smooth_seam
+from latentct.errors import InputError
 from latentct.geometry import Grid, Scan2D
 from latentct.inferers.search import Objective, SearchResult, adam_search, lbfgs_search
 from latentct.projectors import Projector, make_projector
@@ -39,7 +40,8 @@ class LatentReconstruction:
         x_prior_mu: G(z*), the prior's slices (S, 1, H', W') on its own grid, 1/mm.
         z: the latents z* (S, C, h, w).
         misfit: root mean squared misfit of the measured line integrals of G(z*), (S,).
-        trace: that figure after each step of the search, one row a step, (steps, S).
+        trace: square root of the objective, prior's term included, after each step of the search, (steps, S); where a
+            wave stopped early its last row is repeated.
     """
 
     x_mu: Tensor
@@ -186,7 +188,7 @@ class _Scan:
     def solve(self, y: Tensor, solved: Tensor | None, bar: tqdm) -> LatentReconstruction:
         """Search the slices y (S, 1, A, U) of one wave; `solved` are the latents of the wave before."""
         s = self.settings
-        q = y[..., self.views, self.columns]
+        q = torch.where(self.mask, y[..., self.views, self.columns], 0.0)
         z = self._start(y, q, solved)
         traces: list[Tensor] = []
         for i, steps in enumerate(s.rounds):
@@ -239,7 +241,7 @@ class _Scan:
 
     def _objective(self, q: Tensor, autocast: bool) -> Objective:
         """Return J(z) = mean over measured rays of (A G(z) - q)^2, plus the prior's term."""
-        weight, q = self.settings.prior_weight, q * self.mask
+        weight = self.settings.prior_weight
 
         def objective(z: Tensor, which: Tensor) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
@@ -251,7 +253,7 @@ class _Scan:
         return objective
 
     def _misfit(self, q: Tensor, z: Tensor) -> Tensor:
-        residual = self.search_projector(self._generate(z)) - q * self.mask
+        residual = self.search_projector(self._generate(z)) - q
         return (residual.square().sum(dim=(1, 2, 3)) / self.mask.sum()).sqrt()
 
     def _generate(self, z: Tensor) -> Tensor:
@@ -276,19 +278,24 @@ class _Scan:
         return hu_to_mu(x * (s.hu_max - s.hu_min) + s.hu_min, s.mu_water)
 
 
-def _measured_part(scan: Scan2D, ray_mask: Tensor, search_views: int) -> tuple[slice, slice, Scan2D]:
-    """Return the views and columns the search needs, as slices and as a scan of their own."""
-    step = max(1, scan.n_views // search_views)
-    columns = torch.nonzero(ray_mask[::step].any(dim=0)).flatten().tolist()
+def _measured_part(scan: Scan2D, ray_mask: Tensor, search_views: int) -> tuple[Tensor, slice, Scan2D]:
+    """Return the views and columns the search needs, as indices, as a slice and as a scan of their own."""
+    if not ray_mask.any():
+        raise InputError(
+            f"none of the {ray_mask.numel()} rays of the scan was measured; check the ray mask, True = measured."
+        )
+    views = torch.nonzero(ray_mask.any(dim=1)).flatten()
+    views = views[:: max(1, len(views) // search_views)]
+    columns = torch.nonzero(ray_mask[views].any(dim=0)).flatten().tolist()
     first, last = columns[0], columns[-1] + 1
     u_mm = scan.u_mm()
     seen = replace(
         scan,
-        angles_rad=scan.angles_rad[::step],
+        angles_rad=tuple(scan.angles_rad[i] for i in views.tolist()),
         n_bins=last - first,
         offset_mm=float(u_mm[first] + u_mm[last - 1]) / 2,
     )
-    return slice(None, None, step), slice(first, last), seen
+    return views, slice(first, last), seen
 
 
 def _interleave(parts: list[LatentReconstruction], n: int) -> LatentReconstruction:

@@ -93,7 +93,7 @@ def tinted_sinogram(y: np.ndarray, ray_mask: np.ndarray, y_max: float) -> np.nda
 
 
 def convergence_figure(trace: np.ndarray, path: Path) -> None:
-    """Draw the misfit of every slice (steps, S) against the step, and their median."""
+    """Draw the root of the objective of every slice (steps, S) against the step, and their median."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 3.5), layout="constrained")
@@ -101,6 +101,6 @@ def convergence_figure(trace: np.ndarray, path: Path) -> None:
     ax.semilogy(trace, color="#9db4d0", linewidth=0.7)
     ax.semilogy(np.median(trace, axis=1), color="#1f4e8c", linewidth=1.8, label="median of the slices")
     ax.set_xlabel("step")
-    ax.set_ylabel("RMS misfit of the measured line integrals")
+    ax.set_ylabel("root of the objective (line integrals)")
     ax.legend(frameon=False)
     figure.savefig(path, format="png", dpi=110)
