@@ -1,6 +1,7 @@
 """Write the table of an evaluation into documents, between their markers.
 
-    python benchmarks/truncation_table.py bundles/lsr_truncation/docs/metrics.json README.md bundles/lsr_truncation/docs/README.md
+    B=bundles/lsr_truncation
+    python benchmarks/truncation_table.py $B/docs/metrics.json README.md $B/docs/README.md
 
 The first argument is the `metrics.json` of `evaluating`; each document gets the same table between the lines
 `<!-- results:begin ... -->` and `<!-- results:end -->`. No figure in them is typed by hand.
@@ -44,9 +45,9 @@ def table(results: Mapping[str, Any]) -> str:
         lines.append(f"| {NAMES.get(key, key)} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Mean over {results['n_patients']} patients ({results['n_slices']} slices) [95 % bootstrap interval over patients]; field of "
-        f"measurement {results['diameter_mm'] / 10:.0f} cm. Reference: {results['reference']}; inside = the field, outside = the body "
-        f"beyond it; PSNR and SSIM on [{low:.0f}, {high:.0f}] HU within the body.",
+        f"Mean over {results['n_patients']} patients ({results['n_slices']} slices) [95 % bootstrap interval over "
+        f"patients]; field of measurement {results['diameter_mm'] / 10:.0f} cm. Reference: {results['reference']}; "
+        f"inside = the field, outside = the body beyond it; PSNR and SSIM on [{low:.0f}, {high:.0f}] HU within the body.",
     ]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from fire.parser import DefaultParseValue
 from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from typer.testing import CliRunner
 
@@ -229,14 +230,15 @@ def check_command(words: list[str]) -> None:
 
 def check_monai_command(words: list[str]) -> None:
     command, *rest = words
-    given = parse_overrides([word for word in rest if word.startswith("--")] and rest[rest[0][:2] != "--" :])
-    config_file = given.pop("config_file")
+    options = rest if rest[0].startswith("--") else rest[1:]
+    pairs = dict(zip(options[::2], options[1::2], strict=True))
+    config_file = DefaultParseValue(pairs.pop("--config_file"))
     files = [Path(name) for name in (config_file if isinstance(config_file, list) else [config_file])]
     for file in files:
         assert file.is_file(), file
     if command == "run":
-        assert Path(given.pop("bundle_root")).is_dir()
+        assert Path(pairs.pop("--bundle_root")).is_dir()
         assert rest[0] in checks.parse(files), rest[0]
-        refuse_unknown_keys(given, files)
+        refuse_unknown_keys(parse_overrides([word for pair in pairs.items() for word in pair]), files)
     else:
         assert command in {"ckpt_export", "verify_metadata", "verify_net_in_out", "onnx_export"}, command
