@@ -47,7 +47,7 @@ def table(results: Mapping[str, Any]) -> str:
         "",
         f"Mean over {results['n_patients']} patients ({results['n_slices']} slices) [95 % bootstrap interval over "
         f"patients]; field of measurement {results['diameter_mm'] / 10:.0f} cm. Reference: {results['reference']}; "
-        f"inside = the field, outside = the body beyond it; PSNR and SSIM on [{low:.0f}, {high:.0f}] HU within the body.",
+        f"inside = the field, outside = the body beyond it; PSNR, SSIM on [{low:.0f}, {high:.0f}] HU in the body.",
     ]
     return "\n".join(lines)
 
