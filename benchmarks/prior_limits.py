@@ -29,7 +29,7 @@ from latentct.metrics import mae_hu, mean_per_patient
 from latentct.projectors import make_projector
 from latentct.recon import fbp
 from latentct.transforms import resample_slices, slice_grid
-from latentct.units import hu_to_mu, mu_to_hu
+from latentct.units import hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
 
 
 def load(bundle: Path, split: str, slices: int) -> ConfigParser:
@@ -48,7 +48,7 @@ def images(config: Any, volume: Any, y: Tensor, ray_mask: Tensor) -> dict[str, T
     image_hu = torch.as_tensor(volume.array)[0, :, None]
     on_grid = resample_slices(image_hu, slice_grid(volume), grid, outside=-1000.0)
     with torch.no_grad():
-        clean = network(((on_grid - hu_min) / (hu_max - hu_min)).clamp(0, 1)) * (hu_max - hu_min) + hu_min
+        clean = x_to_hu(network(hu_to_x(on_grid, hu_min, hu_max).clamp(0, 1)), hu_min, hu_max)
     projector = make_projector(slice_grid(volume), config("scan"))
     found = inferer.reconstruct(y * ray_mask, network, projector=projector, ray_mask=ray_mask)
     inferer_steps, inferer.rounds, inferer.lbfgs_steps = (inferer.rounds, inferer.lbfgs_steps), (0,), 0

@@ -5,8 +5,6 @@ from typing import Final
 IMAGE: Final = "image"
 LABEL: Final = "label"
 PRED: Final = "pred"
-LOSS: Final = "loss"
 BODY: Final = "body"
 SINOGRAM: Final = "sinogram"
 RAY_MASK: Final = "ray_mask"
-FOM_MASK: Final = "fom_mask"

@@ -1,4 +1,4 @@
-"""Conversion between Hounsfield units and linear attenuation.
+"""Conversion between Hounsfield units, linear attenuation and the network range.
 
 The functions use arithmetic operators only, so they take floats, numpy arrays and torch tensors alike.
 """
@@ -55,3 +55,23 @@ def mu_to_hu(x_mu: Values, mu_water: float) -> Values:
     -1000.0
     """
     return cast("Values", (x_mu / mu_water - 1.0) * 1000.0)
+
+
+def hu_to_x(x_hu: Values, hu_min: float, hu_max: float) -> Values:
+    """Map HU to the network range, ``hu_min`` to 0 and ``hu_max`` to 1; what lies outside the window is not clipped.
+
+    >>> hu_to_x(0.0, hu_min=-1000.0, hu_max=3000.0)
+    0.25
+    """
+    x: Values = (cast(Any, x_hu) - hu_min) / (hu_max - hu_min)
+    return x
+
+
+def x_to_hu(x: Values, hu_min: float, hu_max: float) -> Values:
+    """Map the network range to HU, the inverse of `hu_to_x`.
+
+    >>> x_to_hu(0.25, hu_min=-1000.0, hu_max=3000.0)
+    0.0
+    """
+    x_hu: Values = cast(Any, x) * (hu_max - hu_min) + hu_min
+    return x_hu

@@ -22,9 +22,11 @@ from latentct.correction import adaptive_detruncation, cosine_extrapolation, wat
 from latentct.errors import InputError
 from latentct.geometry import Grid, Scan2D, field_of_measurement_mask
 from latentct.inferers import LatentReconstructionInferer
+from latentct.io.files import whole_file
 from latentct.metrics import mae_hu, mae_sinogram, mean_per_patient, psnr, ssim, summarise
 from latentct.projectors import make_projector
 from latentct.recon import fbp
+from latentct.simulate import truncate
 from latentct.transforms import body_mask, slice_grid
 from latentct.units import mu_to_hu
 
@@ -61,7 +63,7 @@ class ScanPrepareBatch(PrepareBatch):
             )
         ray_mask = ray_mask[0]
         projector = make_projector(slice_grid(batchdata[K.IMAGE][0]), self.scan, "auto", str(y.device))
-        return y * ray_mask, batchdata[K.IMAGE], (), {"projector": projector, "ray_mask": ray_mask}
+        return truncate(y, ray_mask), batchdata[K.IMAGE], (), {"projector": projector, "ray_mask": ray_mask}
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ class MethodComparison:
         grid = slice_grid(volume)
         y = rearrange(torch.as_tensor(batch[K.SINOGRAM]), "b c d a u -> (b d) c a u")
         ray_mask = torch.as_tensor(batch[K.RAY_MASK])[0]
-        filled = {name: correct(y * ray_mask, ray_mask) for name, correct in self.corrections.items()}
+        measured = truncate(y, ray_mask)
+        filled = {name: correct(measured, ray_mask) for name, correct in self.corrections.items()}
         filled["lsr"] = found.y_hat.to(y.device)
         methods_hu = {name: self._reconstruct(y_hat, grid) for name, y_hat in filled.items()}
         image_hu = torch.as_tensor(volume.array)[0, :, None]
@@ -215,9 +218,8 @@ class MethodComparison:
             "slices": [{k: v for k, v in row.items() if k != "patient"} for row in self._rows],
         }
         self.summary = _strict(summary)
-        unfinished = self.output_dir / "metrics.json.partial"
-        unfinished.write_text(json.dumps(self.summary, indent=1, allow_nan=False))
-        unfinished.replace(self.output_dir / "metrics.json")
+        with whole_file(self.output_dir / "metrics.json") as partial_file:
+            partial_file.write_text(json.dumps(self.summary, indent=1, allow_nan=False))
         print(self.table(), *figures, sep="\n")
         if self.publish is not None:
             self.publish(self.summary, self.output_dir)

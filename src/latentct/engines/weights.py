@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from latentct.errors import InputError
+from latentct.io.files import whole_file
 
 
 def export_half(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], key: str = "model") -> Path:
@@ -32,11 +33,9 @@ def export_half(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str]
 
 
 def save_whole(content: object, path: Path) -> None:
-    """Save with torch under a temporary name and move it when whole, making the folder where needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    """Save with torch, whole or not at all, making the folder where needed."""
+    with whole_file(path) as partial:
+        torch.save(content, partial)
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str], key: str = "model") -> nn.Module:

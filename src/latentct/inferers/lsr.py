@@ -25,7 +25,7 @@ from latentct.geometry import Grid, Scan2D
 from latentct.inferers.search import Objective, SearchResult, adam_search, lbfgs_search
 from latentct.projectors import Projector, make_projector
 from latentct.recon import fbp
-from latentct.units import MU_WATER_70KEV, hu_to_mu, mu_to_hu
+from latentct.units import MU_WATER_70KEV, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
 
 STARTS = ("encoder", "neighbour", "random")
 
@@ -181,6 +181,7 @@ class _Scan:
         self.device = next(network.parameters()).device
         self.views, self.columns, seen = _measured_part(scan, ray_mask, settings.search_views)
         self.mask = ray_mask[self.views, self.columns]
+        self.n_rays = self.mask.sum()
         self.search_projector = make_projector(settings.prior_grid, seen, "auto", str(self.device)).masked(self.mask)
         self.projector = make_projector(settings.prior_grid, scan, "auto", str(self.device))
         self.generator = torch.Generator().manual_seed(settings.seed)
@@ -246,15 +247,17 @@ class _Scan:
         def objective(z: Tensor, which: Tensor) -> Tensor:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
                 x = self.network.decode(z)
-            residual = self.search_projector(self._to_mu(x.float())) - q[which]
-            misfit = residual.square().sum(dim=(1, 2, 3)) / self.mask.sum()
-            return misfit + weight * z.square().flatten(1).mean(dim=1)
+            return self._mean_square(self._to_mu(x.float()), q[which]) + weight * z.square().flatten(1).mean(dim=1)
 
         return objective
 
     def _misfit(self, q: Tensor, z: Tensor) -> Tensor:
-        residual = self.search_projector(self._generate(z)) - q
-        return (residual.square().sum(dim=(1, 2, 3)) / self.mask.sum()).sqrt()
+        return self._mean_square(self._generate(z), q).sqrt()
+
+    def _mean_square(self, x_mu: Tensor, q: Tensor) -> Tensor:
+        """Return the mean over measured rays of (A x - q)^2 for each slice."""
+        residual = self.search_projector(x_mu) - q
+        return residual.square().sum(dim=(1, 2, 3)) / self.n_rays
 
     def _generate(self, z: Tensor) -> Tensor:
         with torch.no_grad():
@@ -268,14 +271,14 @@ class _Scan:
         """Return the posterior's mean of the reconstruction of complete line integrals y."""
         s = self.settings
         x_hu = mu_to_hu(fbp(y, s.prior_grid, self.scan, s.filter_name), s.mu_water)
-        x = ((x_hu - s.hu_min) / (s.hu_max - s.hu_min)).clamp(-0.25, 1.25)
+        x = hu_to_x(x_hu, s.hu_min, s.hu_max).clamp(-0.25, 1.25)
         with torch.no_grad():
             z_mean, _ = self.network.encode(x)
         return z_mean
 
     def _to_mu(self, x: Tensor) -> Tensor:
         s = self.settings
-        return hu_to_mu(x * (s.hu_max - s.hu_min) + s.hu_min, s.mu_water)
+        return hu_to_mu(x_to_hu(x, s.hu_min, s.hu_max), s.mu_water)
 
 
 def _measured_part(scan: Scan2D, ray_mask: Tensor, search_views: int) -> tuple[Tensor, slice, Scan2D]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from latentct.errors import InputError
+from latentct.io.files import whole_file
 from latentct.io.manifest import file_sha256
 from latentct.io.nifti import has_nifti_suffix, read_info
 
@@ -131,8 +132,8 @@ def write_manifest(manifest: dict[str, Any], path: str | os.PathLike[str], force
     head = {key: value for key, value in manifest.items() if key != "volumes"}
     lines = ",\n".join(f"    {json.dumps(volume, ensure_ascii=False)}" for volume in manifest["volumes"])
     text = json.dumps(head, indent=2, ensure_ascii=False).removesuffix("\n}") + f',\n  "volumes": [\n{lines}\n  ]\n}}\n'
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text, encoding="utf-8")
+    with whole_file(Path(path)) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _rows_of_folder(folder: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentct.io.files import whole_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -60,9 +62,8 @@ class ComparisonFigure:
         axes[0, 0].set_ylabel(f"[{low:.0f}, {high:.0f}] HU")
         axes[1, 0].set_ylabel(f"difference to reference\n[-{self.difference_hu:.0f}, {self.difference_hu:.0f}] HU")
         axes[2, 0].set_ylabel("sinogram (blue: not measured)")
-        partial = path.with_name(path.name + ".partial")
-        figure.savefig(partial, format="png", dpi=self.dpi)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            figure.savefig(partial, format="png", dpi=self.dpi)
 
     def _column(
         self, axes: Sequence[Axes], example: Example, title: str, image_hu: np.ndarray, sinogram: np.ndarray
@@ -103,4 +104,5 @@ def convergence_figure(trace: np.ndarray, path: Path) -> None:
     ax.set_xlabel("step")
     ax.set_ylabel("root of the objective (line integrals)")
     ax.legend(frameon=False)
-    figure.savefig(path, format="png", dpi=110)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)

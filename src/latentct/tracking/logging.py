@@ -21,6 +21,7 @@ from latentct.errors import InputError, root_cause
 from latentct.tracking.images import comparison_panel
 from latentct.tracking.provenance import calling_config
 from latentct.tracking.run import TrackedRun, open_run
+from latentct.units import x_to_hu
 
 
 def iteration_scalars(engine: Engine) -> dict[str, float]:
@@ -213,7 +214,7 @@ class ValidationTracker:
 
     def _to_hu(self, x: torch.Tensor) -> np.ndarray:
         array = torch.as_tensor(x).detach().to("cpu", torch.float32).numpy()
-        return np.asarray(self.hu_min + array * (self.hu_max - self.hu_min))
+        return np.asarray(x_to_hu(array, self.hu_min, self.hu_max))
 
 
 def _is_scalar(value: Any) -> bool:
