@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import latentct.engines.corruption
-from latentct.engines import TruncatedReconstruction
+from latentct.engines import IncompleteReconstruction
 from latentct.geometry import Grid, field_of_measurement_mask
 
 GRID = Grid((64, 64), (8.0, 8.0))
@@ -19,9 +19,9 @@ def disk(radius_mm: float, x_mm: float = 0.0) -> torch.Tensor:
 
 
 @pytest.fixture
-def corrupt() -> TruncatedReconstruction:
+def corrupt() -> IncompleteReconstruction:
     torch.manual_seed(0)
-    return TruncatedReconstruction(GRID, -1000.0, 3000.0, diameter_mm=(200.0, 200.0), n_views=90)
+    return IncompleteReconstruction(GRID, -1000.0, 3000.0, diameter_mm=(200.0, 200.0), n_views=90)
 
 
 def test_a_body_within_the_field_stays_as_it_is(corrupt):
@@ -45,7 +45,7 @@ def test_a_wider_body_is_corrupted_outside(corrupt):
 
 def test_both_extrapolations_and_all_diameters_are_drawn():
     torch.manual_seed(0)
-    corrupt = TruncatedReconstruction(GRID, -1000.0, 3000.0, diameter_mm=(100.0, 300.0), n_views=20)
+    corrupt = IncompleteReconstruction(GRID, -1000.0, 3000.0, diameter_mm=(100.0, 300.0), n_views=20)
     names = {corrupt._extrapolation().__code__.co_names for _ in range(40)}
     assert len(names) == 2
     x = disk(180)
@@ -79,7 +79,7 @@ def test_range_and_gradient(corrupt):
 
 def test_air_must_be_zero():
     with pytest.raises(ValueError, match="hu_min is -1024"):
-        TruncatedReconstruction(GRID, -1024.0, 3000.0)
+        IncompleteReconstruction(GRID, -1024.0, 3000.0)
 
 
 def test_doctest():

@@ -15,7 +15,7 @@ from latentct.networks import VariationalAutoencoder
 def vae() -> VariationalAutoencoder:
     """Stride 8, latents of 3 channels, weights scaled up so that attention and residuals show in the output."""
     torch.manual_seed(0)
-    network = VariationalAutoencoder(1, (4, 8, 8), 3, (0, 1, 2), 1, num_head_channels=4, norm_num_groups=2)
+    network = VariationalAutoencoder(1, (4, 8, 8), (0, 0, 3), (0, 1, 2), 1, num_head_channels=4, norm_num_groups=2)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(1.5)
@@ -66,7 +66,7 @@ def test_log_variance_stays_where_half_precision_can_hold_it(vae):
     assert z_logvar.min() >= -20
     assert z_logvar.max() <= 5
     with torch.no_grad():
-        vae.encoder[-1].conv.bias.fill_(100.0)
+        vae.posterior[-1].conv.bias.fill_(100.0)
     assert torch.equal(vae.encode(torch.rand(1, 1, 16, 16))[1], torch.full((1, 3, 2, 2), 5.0))
 
 

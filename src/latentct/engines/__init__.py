@@ -2,7 +2,7 @@
 
 from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
 from latentct.engines.comparison import Example, MethodComparison, ScanPrepareBatch, truncation_corrections
-from latentct.engines.corruption import TruncatedReconstruction
+from latentct.engines.corruption import IncompleteReconstruction
 from latentct.engines.vae import (
     AutocastInferer,
     AutoencoderPrepareBatch,
@@ -24,7 +24,7 @@ __all__ = [
     "MethodComparison",
     "ScanPrepareBatch",
     "TrainingCheckpoint",
-    "TruncatedReconstruction",
+    "IncompleteReconstruction",
     "export_half",
     "load_weights",
     "refuse_overwriting",
