@@ -6,5 +6,14 @@ from latentct.correction.detruncation import (
     water_cylinder_extrapolation,
     zero_fill,
 )
+from latentct.correction.interpolation import linear_interpolation
+from latentct.correction.metal import reinsert_metal
 
-__all__ = ["adaptive_detruncation", "cosine_extrapolation", "water_cylinder_extrapolation", "zero_fill"]
+__all__ = [
+    "adaptive_detruncation",
+    "cosine_extrapolation",
+    "linear_interpolation",
+    "reinsert_metal",
+    "water_cylinder_extrapolation",
+    "zero_fill",
+]

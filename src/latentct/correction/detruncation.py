@@ -44,7 +44,7 @@ def cosine_extrapolation(
 
     Args:
         y: Line integrals (B, C, A, U).
-        ray_mask: bool (A, U); True = measured.
+        ray_mask: bool (A, U) or (B, 1, A, U); True = measured.
         scan: Parallel or fan beam.
         length_mm: Where zero is reached.
     """
@@ -77,7 +77,7 @@ def water_cylinder_extrapolation(
 
     Args:
         y: Line integrals (B, C, A, U).
-        ray_mask: bool (A, U); True = measured.
+        ray_mask: bool (A, U) or (B, 1, A, U); True = measured.
         scan: Parallel or fan beam.
         mu_water: Attenuation of water in 1/mm; the default is at 70 keV (NIST XCOM).
         longest_reach_mm: The farthest a cylinder may reach outside the edge. Where anatomy makes the projection rise
@@ -115,7 +115,7 @@ def adaptive_detruncation(
 
     Args:
         y: Line integrals (B, C, A, U).
-        ray_mask: bool (A, U); True = measured.
+        ray_mask: bool (A, U) or (B, 1, A, U); True = measured.
         scan: Parallel or fan beam.
         mu_water: Attenuation of water in 1/mm; the default is at 70 keV (NIST XCOM).
         object_radius_mm: Radius of a typical object, which the estimate of its end is drawn to. The default and that of

@@ -15,7 +15,7 @@ RIGHT, LEFT = 1, -1
 
 @dataclass(frozen=True)
 class Edge:
-    """The outermost measured rays on one side of the detector.
+    """The outermost measured rays on one side of the detector; with a mask for each slice all shapes begin with (B, 1).
 
     Attributes:
         side: ``RIGHT`` (towards positive u) or ``LEFT``.
@@ -44,7 +44,7 @@ def fit_edge(y: torch.Tensor, ray_mask: torch.Tensor, scan: ParallelBeam | FanBe
 
     Args:
         y: Line integrals (B, C, A, U); unmeasured rays are not read.
-        ray_mask: bool (A, U); True = measured. What is missing between measured rays is not an edge.
+        ray_mask: bool (A, U) or (B, 1, A, U); True = measured. What is missing between measured rays is not an edge.
         scan: Parallel or fan beam.
         side: ``RIGHT`` or ``LEFT``.
         fit_mm: Width of the fit in mm at the rotation axis; at least two rays are taken.

@@ -32,7 +32,7 @@ def object_end_mm(
 
     Args:
         y: Line integrals (B, C, A, U).
-        ray_mask: bool (A, U); True = measured.
+        ray_mask: bool (A, U) or (B, 1, A, U); True = measured.
         scan: Parallel or fan beam.
         edges: Right and left edge of the views.
         side: The side asked for.
@@ -82,8 +82,8 @@ def _fit_over_views(
     values: torch.Tensor, is_known: torch.Tensor, terms: torch.Tensor, terms_at: torch.Tensor
 ) -> torch.Tensor:
     """Fit the known views of (B, C, A) by ridged least squares, so that short arcs stay bounded, and evaluate anew."""
-    known = terms * is_known[:, None]
-    normal = known.T @ known + _RIDGE * len(terms) * torch.eye(terms.shape[1], dtype=terms.dtype, device=terms.device)
-    weights: torch.Tensor = known @ torch.linalg.solve(normal, terms_at.T)
-    fitted: torch.Tensor = values @ weights.to(values.dtype)
-    return fitted
+    known = terms * is_known[..., None]
+    normal = known.mT @ known + _RIDGE * len(terms) * torch.eye(terms.shape[1], dtype=terms.dtype, device=terms.device)
+    moments = known.mT @ values.to(terms.dtype)[..., None]
+    fitted: torch.Tensor = (torch.linalg.solve(normal, moments).mT @ terms_at.T)[..., 0, :]
+    return fitted.to(values.dtype)

@@ -21,7 +21,7 @@ def smooth_seam(
     Args:
         y: line integrals (B, C, A, U); only those where `ray_mask` is True are read.
         y_hat: synthesised line integrals of the same shape.
-        ray_mask: bool (A, U), True = measured.
+        ray_mask: bool (A, U), or (B, 1, A, U) for one mask a slice; True = measured.
         bin_mm: distance of neighbouring bins in mm.
         fit_mm: width over which the difference is fitted.
         feather_mm: width over which the shift fades out.

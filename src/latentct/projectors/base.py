@@ -103,11 +103,12 @@ class Projector(ABC):
     def masked(self, ray_mask: torch.Tensor) -> Projector:
         """Return ``M A``, the projector that knows the measured rays only.
 
-        Rays that were not measured are zero in `forward` and ignored in `adjoint`; the numba backend does not compute
-        them for plane scans.
+        Rays that were not measured are zero in `forward` and not read in `adjoint`; the numba backend does not compute
+        what no slice of a plane scan has measured.
 
         Args:
-            ray_mask: Bool mask of ``scan.sinogram_shape``, True = measured.
+            ray_mask: bool, broadcastable to the line integrals, True = measured: ``scan.sinogram_shape`` for a mask
+                that all slices share, (B, 1, A, U) or (B, 1, A, V, U) for one mask a slice, such as a metal trace.
         """
         return MaskedProjector(self, ray_mask)
 
@@ -147,7 +148,7 @@ class TransposedProjector:
 
 
 class MaskedProjector(Projector):
-    """A projector followed by a mask of the rays."""
+    """A projector followed by a mask of the rays, one for all slices or one a slice."""
 
     def __init__(self, projector: Projector, ray_mask: torch.Tensor) -> None:
         super().__init__(projector.grid, projector.scan)
@@ -155,8 +156,19 @@ class MaskedProjector(Projector):
         self._projector = projector
         self._ray_mask = ray_mask
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``M A x``; see `Projector.forward`."""
+        return self._measured(super().forward(x))
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``A^T M y``; see `Projector.adjoint`."""
+        return super().adjoint(self._measured(y))
+
+    def _measured(self, y: torch.Tensor) -> torch.Tensor:
+        return torch.where(self._ray_mask, y, 0)
+
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        return self._projector._project(x) * self._ray_mask
+        return self._projector._project(x)
 
     def _backproject(self, y: torch.Tensor) -> torch.Tensor:
-        return self._projector._backproject(y * self._ray_mask)
+        return self._projector._backproject(y)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam, VectorConeBeam
-from latentct.projectors.base import Projector
+from latentct.projectors.base import MaskedProjector, Projector
 from latentct.projectors.numba_cone import project_cone, project_cone_transposed
 from latentct.projectors.numba_plane import project_plane, project_plane_transposed
 from latentct.projectors.rays import cone_vectors, ray_table
@@ -29,10 +29,11 @@ class NumbaPlaneProjector(Projector):
 
     def masked(self, ray_mask: torch.Tensor) -> Projector:
         """Return the projector whose other rays take no steps; see `Projector.masked`."""
+        masks = ray_mask.reshape(-1, *self.scan.sinogram_shape)
         projector = copy.copy(self)
-        stop = np.where(ray_mask.cpu().numpy(), self._table.stop, self._table.start)
+        stop = np.where(masks.any(dim=0).cpu().numpy(), self._table.stop, self._table.start)
         projector._table = self._table._replace(stop=stop)
-        return projector
+        return projector if len(masks) == 1 else MaskedProjector(projector, ray_mask)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
         bordered = self._bordered(x)
