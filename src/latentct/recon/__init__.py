@@ -3,5 +3,6 @@
 from latentct.recon.fbp import FilteredBackProjection, fbp
 from latentct.recon.filters import FILTER_NAMES
 from latentct.recon.sirt import Sirt, sirt
+from latentct.recon.tv import TotalVariation, tv
 
-__all__ = ["FILTER_NAMES", "FilteredBackProjection", "Sirt", "fbp", "sirt"]
+__all__ = ["FILTER_NAMES", "FilteredBackProjection", "Sirt", "TotalVariation", "fbp", "sirt", "tv"]

@@ -3,6 +3,7 @@
 import torch
 
 from latentct.projectors import Projector
+from latentct.recon.measured import measured_rays
 
 
 class Sirt:
@@ -37,9 +38,9 @@ def sirt(
     doi 10.1016/0022-5193(72)90180-4; Gregor and Benson 2008, doi 10.1109/TMI.2008.923696).
 
     Args:
-        y: Line integrals (B, C, A, U) or (B, C, A, V, U).
+        y: Line integrals (B, C, A, U) or (B, C, A, V, U); values that were not measured are not read.
         projector: The projection ``A`` and its adjoint.
-        ray_mask: bool ``M``, broadcastable to ``y``; True = measured. None: all are.
+        ray_mask: bool ``M``, broadcastable to ``y``, one for all slices or one a slice; True = measured. None: all are.
         n_iterations: Number of steps.
         nonnegative: Whether negative attenuation is set to zero after each step.
         x_start: Image to start from, shape of the result; zeros when None.
@@ -47,15 +48,12 @@ def sirt(
     Returns:
         Images (B, C, H, W) or volumes (B, C, D, H, W) in 1/mm. Voxels that no measured ray meets keep their start.
     """
-    mask = torch.ones_like(y[:1, :1]) if ray_mask is None else ray_mask.to(y.dtype).expand_as(y[:1, :1])
-    row_sums = projector.forward(y.new_ones(1, 1, *projector.grid.shape))
-    column_sums = projector.adjoint(mask)
-    row_weights = torch.where(row_sums > 0, mask / row_sums, 0.0)
-    column_weights = torch.where(column_sums > 0, 1 / column_sums, 0.0)
-    y = torch.where(mask > 0, y, 0)
+    rays = measured_rays(y, projector, ray_mask)
+    row_weights = torch.where(rays.row_sums > 0, rays.mask / rays.row_sums, 0.0)
+    column_weights = torch.where(rays.column_sums > 0, 1 / rays.column_sums, 0.0)
     x = y.new_zeros(*y.shape[:2], *projector.grid.shape) if x_start is None else x_start
     for _ in range(n_iterations):
-        x = x + column_weights * projector.adjoint(row_weights * (y - projector.forward(x)))
+        x = x + column_weights * rays.projector.adjoint(row_weights * (rays.y - rays.projector.forward(x)))
         if nonnegative:
             x = x.clamp(min=0)
     return x
