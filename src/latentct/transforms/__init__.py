@@ -3,7 +3,8 @@
 from latentct.transforms.augmentation import RandTabled
 from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
 from latentct.transforms.grid import ResampleSlicesd, resample_slices, slice_grid
-from latentct.transforms.simulation import SimulateTruncationd
+from latentct.transforms.implants import Implants, MetalFromFile, RandImplants, SliceCase, SliceMetal
+from latentct.transforms.simulation import SimulateScand, SimulateTruncationd
 from latentct.transforms.slices import KeepSlicesd, SliceDataset, group_sampler
 from latentct.transforms.volumes import AttenuationToHUd, CheckVolumed, check_volumes, volumes_with_slices
 
@@ -11,11 +12,17 @@ __all__ = [
     "AttenuationToHUd",
     "BodyMaskd",
     "CheckVolumed",
+    "Implants",
     "KeepSlicesd",
+    "MetalFromFile",
+    "RandImplants",
     "RandTabled",
     "ResampleSlicesd",
+    "SimulateScand",
     "SimulateTruncationd",
+    "SliceCase",
     "SliceDataset",
+    "SliceMetal",
     "body_mask",
     "check_volumes",
     "cut_contour_fraction",
