@@ -14,9 +14,9 @@ def add_scatter(y: torch.Tensor, scatter_to_primary: float, width_bins: tuple[fl
     """Add a smooth scatter signal to the primary one, ``y' = -ln(exp(-y) + s)``.
 
     Radiation scatters where it is absorbed but not swallowed: the signal is ``y exp(-y)`` (Ohnesorge, Flohr and
-    Klingenbeck-Regn 1999, doi 10.1007/s003300050710) blurred by a Gaussian along the detector. One
-    factor a scan scales it so that the geometric mean of ``s exp(y)`` over the rays behind the object is the ratio asked
-    for; behind metal and along the thick direction of the body the ratio is larger, at the body's edge smaller.
+    Klingenbeck-Regn 1999, doi 10.1007/s003300050710) blurred by a Gaussian along the detector. One factor a scan
+    scales it so that the median of ``s exp(y)`` over the rays behind the object is the ratio asked for; behind metal
+    and along the thick direction of the body the ratio is larger, at the body's edge smaller.
 
     Args:
         y: Line integrals of the primary radiation (B, C, A, U) or (B, C, A, V, U).
@@ -32,12 +32,9 @@ def add_scatter(y: torch.Tensor, scatter_to_primary: float, width_bins: tuple[fl
     for axis, width in zip(range(-len(width_bins), 0), width_bins, strict=True):
         signal = _blurred(signal, axis, width)
     log_signal = signal.clamp(min=torch.finfo(y.dtype).tiny).log()
-    scan_axes = tuple(range(2, y.ndim))
-    behind = (y > _BEHIND_OBJECT).to(y)
-    n_behind = behind.sum(scan_axes, keepdim=True)
-    log_ratio = (behind * (log_signal + y)).sum(scan_axes, keepdim=True) / n_behind.clamp(min=1)
-    log_scatter = torch.where(n_behind > 0, log_signal + math.log(scatter_to_primary) - log_ratio, -math.inf)
-    return -torch.logaddexp(-y, log_scatter)
+    log_ratio = torch.where(y > _BEHIND_OBJECT, log_signal + y, math.nan).flatten(2).nanmedian(dim=2).values
+    log_factor = (math.log(scatter_to_primary) - log_ratio).nan_to_num(nan=-math.inf)
+    return -torch.logaddexp(-y, log_signal + log_factor.reshape(*y.shape[:2], *(1,) * (y.ndim - 2)))
 
 
 def _blurred(signal: torch.Tensor, axis: int, width_bins: float) -> torch.Tensor:

@@ -13,8 +13,8 @@ def split_tissue(
     """Split the attenuation of tissue into a part that behaves as water and one that behaves as bone.
 
     Up to ``soft_hu`` tissue is water of some density, from ``bone_hu`` on bone; between them the share of bone grows
-    linearly with HU, so that both parts are continuous. The thresholds are those that studies of metal artefacts have
-    used since Zhang and Yu 2018, doi 10.1109/TMI.2018.2823083.
+    linearly with HU, so that both parts are continuous. The thresholds are those of the usual
+    simulation of metal artefacts in DeepLesion slices, after Zhang and Yu 2018, doi 10.1109/TMI.2018.2823083.
 
     Args:
         x_mu: Attenuation of tissue in 1/mm at the energy at which water has ``mu_water``, of any shape.
