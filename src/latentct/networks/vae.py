@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from monai.networks.blocks import Convolution, SpatialAttentionBlock, SubpixelUpsample
@@ -76,7 +77,12 @@ class VariationalAutoencoder(nn.Module):
             *_res_blocks(num_res_blocks[-1], width, width, groups),
         )
         self.up = nn.ModuleList(
-            nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), _conv(coarse, fine)) for fine, coarse in widths
+            nn.Sequential(
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                _conv(coarse, fine),
+                _norm(fine, groups),  # features grow from level to level, and a latent added to large ones is not seen
+            )
+            for fine, coarse in widths
         )
         self.refine = nn.ModuleList(
             nn.Sequential(*_res_blocks(n, fine, fine, groups))
@@ -178,7 +184,12 @@ def _head(width: int, latent_channels: int, groups: int) -> nn.Module:
 
 
 def _finer_head(width: int, latent_channels: int, groups: int) -> nn.Module:
-    return nn.Sequential(*_res_blocks(1, 2 * width, width, groups), _head(width, latent_channels, groups))
+    to_statistics: Any = _conv(width, 2 * latent_channels)
+    with torch.no_grad():
+        # sampled at the prior's variance, a new scale is noise that the decoder would first learn to ignore
+        to_statistics.conv.bias[latent_channels:] = -3.0
+    residual = _res_blocks(1, 2 * width, width, groups)
+    return nn.Sequential(_norm(2 * width, groups), *residual, *_norm_act(width, groups), to_statistics)
 
 
 def _res_blocks(n: int, in_channels: int, out_channels: int, groups: int) -> list[nn.Module]:
@@ -199,4 +210,8 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int = 3, stride: int
 
 
 def _norm_act(channels: int, groups: int) -> list[nn.Module]:
-    return [nn.GroupNorm(groups, channels, eps=1e-6), nn.SiLU()]
+    return [_norm(channels, groups), nn.SiLU()]
+
+
+def _norm(channels: int, groups: int) -> nn.Module:
+    return nn.GroupNorm(groups, channels, eps=1e-6)
