@@ -80,9 +80,10 @@ class VariationalAutoencoder(nn.Module):
             nn.Sequential(
                 nn.Upsample(scale_factor=2, mode="nearest"),
                 _conv(coarse, fine),
-                _norm(fine, groups),  # features grow from level to level, and a latent added to large ones is not seen
+                # features grow from level to level, and a latent added to large ones would not be seen
+                _norm(fine, groups) if latents else nn.Identity(),
             )
-            for fine, coarse in widths
+            for (fine, coarse), latents in zip(widths, self.latent_channels[:-1], strict=True)
         )
         self.refine = nn.ModuleList(
             nn.Sequential(*_res_blocks(n, fine, fine, groups))
