@@ -49,6 +49,14 @@ def test_all_keys_are_thinned_alike(make_volume):
     assert out["id"] == "a"
 
 
+@pytest.mark.parametrize(("hu_below", "kept"), [(None, [0, 1, 2]), (2500.0, [0, 2])])
+def test_slices_that_hold_metal_can_be_left_out(make_volume, hu_below, kept):
+    x_hu = np.zeros((3, 100, 100))
+    x_hu[:, 50, 50] = (2499, 2500, 40)
+    item = {"image": make_volume(x_hu, SPACING_MM), "body": np.stack([disk(50)] * 3)[None]}
+    assert KeepSlicesd("image", hu_below=hu_below, at_most=3)(item)["slices"] == kept
+
+
 def test_a_volume_without_a_body_keeps_nothing(make_volume):
     volume = make_volume(np.zeros((3, 100, 100)), SPACING_MM)
     out = KeepSlicesd("image")({"image": volume, "body": np.zeros((1, 3, 100, 100), bool)})

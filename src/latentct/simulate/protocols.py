@@ -58,7 +58,7 @@ def syn_deep_lesion() -> Protocol:
     641 bins, twice as wide as the diagonal of the image, and the source are 1075 pixels from the rotation axis; 640
     views make the full turn. 120 kVp with 20 to 120 keV, described at 70 keV, 2e7 photons and 20 scattered ones a ray,
     Poisson noise, empty bins set to one photon, water 0.192 / cm, its beam hardening corrected by a cubic fitted on
-    up to 50 cm. Zhang and Yu 2018, doi 10.1109/TMI.2018.2823083; Wang et al. 2021, doi 10.1007/978-3-030-87231-1_11.
+    up to 50 cm. Zhang and Yu 2018, doi 10.1109/TMI.2018.2823083; Wang et al. 2021, doi 10.48550/arXiv.2109.05298.
     The tube is this package's, since the original's table is not at hand: a photon-counting detector behind 7 mm of
     aluminium.
     """

@@ -26,6 +26,8 @@ class KeepSlicesd(MapTransform):
         wider_than_mm: least distance from the image's centre to the farthest body pixel, doubled; 0 keeps all.
         area_at_least_mm2: least area of the body.
         at_most: number of slices kept, evenly spaced over those that qualify; None keeps all.
+        hu_below: slices of the first key with a pixel that reaches this are left out, e.g. 2500 for those that hold
+            metal of the patient's own; None keeps them.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class KeepSlicesd(MapTransform):
         wider_than_mm: float = 0.0,
         area_at_least_mm2: float = 3000.0,
         at_most: int | None = None,
+        hu_below: float | None = None,
     ) -> None:
         super().__init__(keys)
         self.body_key = body_key
+        self.hu_below = hu_below
         self.cut_at_most = cut_at_most
         self.wider_than_mm = wider_than_mm
         self.area_at_least_mm2 = area_at_least_mm2
@@ -48,7 +52,10 @@ class KeepSlicesd(MapTransform):
         """Return the data with the slices kept, and their indices as `slices`."""
         d = dict(data)
         first = d[self.first_key(d)]
-        kept = self.select(np.asarray(d[self.body_key][0]), first.pixdim[1:].tolist())
+        body = np.asarray(d[self.body_key][0])
+        if self.hu_below is not None:
+            body = body & (np.asarray(first[0]).max(axis=(1, 2), keepdims=True) < self.hu_below)
+        kept = self.select(body, first.pixdim[1:].tolist())
         for key in self.key_iterator(d):
             d[key] = d[key][:, kept]
         d["slices"] = kept
