@@ -1,13 +1,14 @@
 """Figures for people: what is drawn, and that it names nobody."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from latentct.engines import Example
-from latentct.report import ComparisonFigure, convergence_figure, tinted_sinogram
+from latentct.report import ComparisonFigure, tinted_sinogram
 
 METHODS = ("uncorrected", "adt", "lsr")
 
@@ -29,7 +30,6 @@ def example() -> Example:
         ray_mask=ray_mask,
         diameter_mm=100.0,
         extent_mm=(200.0, 300.0),
-        trace=np.ones((5, 3)),
     )
 
 
@@ -115,8 +115,18 @@ def test_a_method_that_was_not_run_is_an_error(example, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_convergence(tmp_path):
-    trace = np.exp(-np.arange(20)[:, None] * np.array([0.1, 0.2, 0.3]))
-    convergence_figure(trace, tmp_path / "trace.png")
-    with Image.open(tmp_path / "trace.png") as image:
-        assert min(image.size) > 300
+def test_without_a_field_no_circle_is_drawn(example, tmp_path, monkeypatch):
+    from matplotlib.axes import Axes
+
+    monkeypatch.setattr(Axes, "add_patch", lambda axes, patch: pytest.fail("a circle was drawn"))
+    ComparisonFigure(METHODS)(replace(example, diameter_mm=None), tmp_path / "figure.png")
+
+
+def test_uncertainty_has_a_column_of_its_own(example, tmp_path, drawn):
+    spread_hu = np.full((40, 60), 20.0)
+    figure = ComparisonFigure(("lsr",), spread_hu=80)
+    figure(replace(example, uncertainty_hu=spread_hu), tmp_path / "figure.png")
+    assert len(drawn) == 7  # two columns of three, and the map
+    image, scale = drawn[-1]
+    assert np.array_equal(image, spread_hu)
+    assert (scale["vmin"], scale["vmax"]) == (0, 80)

@@ -1,8 +1,10 @@
 """What MONAI's engines and Ignite's handlers lack, and only that."""
 
 from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
-from latentct.engines.comparison import Example, MethodComparison, ScanPrepareBatch, truncation_corrections
+from latentct.engines.comparison import Example, FoundBySearch, MethodComparison
 from latentct.engines.corruption import IncompleteReconstruction
+from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
+from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws
 from latentct.engines.vae import (
     AutocastInferer,
     AutoencoderPrepareBatch,
@@ -19,15 +21,21 @@ __all__ = [
     "BestWeights",
     "BodyError",
     "Example",
+    "FirstReconstructionError",
+    "FirstReconstructions",
+    "FoundBySearch",
+    "FrozenOutputs",
     "GradientClipping",
+    "HeldBack",
+    "IncompleteReconstruction",
     "KLWarmUp",
+    "Measurement",
     "MethodComparison",
+    "SameDraws",
     "ScanPrepareBatch",
     "TrainingCheckpoint",
-    "IncompleteReconstruction",
     "export_half",
     "load_weights",
     "refuse_overwriting",
-    "truncation_corrections",
     "warmup_cosine",
 ]

@@ -1,69 +1,69 @@
-"""The evaluation loop: every method on the same simulated scans, scored in the same regions."""
+"""The evaluation loop: every method on the same simulated scans, frozen, then scored in the same regions."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from ignite.engine import Engine, Events
-from monai.engines.utils import IterationEvents, PrepareBatch
+from monai.engines.utils import IterationEvents
 from torch import Tensor
 
 from latentct import keys as K
-from latentct.correction import adaptive_detruncation, cosine_extrapolation, water_cylinder_extrapolation, zero_fill
-from latentct.errors import InputError
-from latentct.geometry import Grid, Scan2D, field_of_measurement_mask
+from latentct.correction.metal import reinsert_metal
+from latentct.engines.measurement import FrozenOutputs, Measurement, Reconstructor, ScanPrepareBatch
+from latentct.engines.results import PairedTest, ScoreTable, strict, text_table
+from latentct.engines.scoring import (
+    METAL_MARGIN_MM,
+    Truth,
+    image_scores,
+    metal_scores,
+    truncation_scores,
+    truth_of,
+)
 from latentct.inferers import LatentReconstructionInferer
+from latentct.inferers.unet import UNetExtrapolation
 from latentct.io.files import whole_file
-from latentct.metrics import mae_hu, mae_sinogram, mean_per_patient, psnr, ssim, summarise
-from latentct.projectors import make_projector
+from latentct.projectors import Projector, make_projector
 from latentct.recon import fbp
-from latentct.simulate import truncate
-from latentct.transforms import body_mask, slice_grid
+from latentct.tasks import Metal
+from latentct.tasks.reconstructors import CorrectionFBP
 from latentct.units import mu_to_hu
 
-Correction = Callable[[Tensor, Tensor], Tensor]
-"""`(y, ray_mask) -> y_hat`: fills the rays that were not measured."""
+COLUMNS = {
+    "mae_inside_hu": ("MAE inside [HU]", 1),
+    "mae_outside_hu": ("MAE outside [HU]", 1),
+    "mae_sinogram": ("MAE missing rays", 3),
+    "rmse_hu": ("RMSE body [HU]", 1),
+    "mae_hu": ("MAE body [HU]", 1),
+    "psnr": ("PSNR body [dB]", 1),
+    "ssim": ("SSIM body", 3),
+    "ct_mar_total": ("CT-MAR score (0 best)", 2),
+    "honest_x2ct_psnr": ("PSNR slice [dB]", 1),
+    "legacy_x2ct_psnr": ("legacy X2CT PSNR", 1),
+}
+"""What the printed table shows, as far as the task has it."""
 
 
-class ScanPrepareBatch(PrepareBatch):
-    """Give a latent search what it may see of a simulated scan: the measured rays, their mask and the geometry.
+class FoundBySearch:
+    """The reconstructor that returns what the latent search of the evaluator has just found, for methods built on it.
 
     Args:
-        scan: geometry the sinograms were simulated in.
+        inferer: the search, which has seen the same scan.
     """
 
-    def __init__(self, scan: Scan2D) -> None:
-        self.scan = scan
+    def __init__(self, inferer: LatentReconstructionInferer) -> None:
+        self.inferer = inferer
 
-    def __call__(
-        self,
-        batchdata: Mapping[str, Any],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor, tuple[()], dict[str, Any]]:
-        """Return the measured line integrals (1, 1, D, A, U), zero elsewhere, the image, and the inferer's arguments.
-
-        Raises:
-            InputError: a line integral is not finite.
-        """
-        y, ray_mask = (torch.as_tensor(batchdata[key]).to(device) for key in (K.SINOGRAM, K.RAY_MASK))
-        if not bool(torch.isfinite(y).all()):
-            raise InputError(
-                "the scan holds values that are not finite; replace NaN and infinity by HU, e.g. -1000 for air."
-            )
-        ray_mask = ray_mask[0]
-        projector = make_projector(slice_grid(batchdata[K.IMAGE][0]), self.scan, "auto", str(y.device))
-        return truncate(y, ray_mask), batchdata[K.IMAGE], (), {"projector": projector, "ray_mask": ray_mask}
+    def __call__(self, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
+        """Return slices (S, 1, H, W) in 1/mm."""
+        assert self.inferer.last is not None
+        return self.inferer.last.x_mu.clone()
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Example:
 
     Attributes:
         image_hu: the image that was scanned, (H, W).
-        reference_hu: FBP of the complete scan, (H, W).
-        methods_hu: FBP after each method, by name, (H, W).
+        reference_hu: what the complete, undisturbed scan shows, (H, W).
+        methods_hu: what each method shows, by name, (H, W).
         sinogram: complete line integrals, (A, U).
-        methods_sinogram: completed line integrals by name, (A, U).
+        methods_sinogram: line integrals by name, the missing ones as the method has them, (A, U).
         ray_mask: measured rays, (A, U).
-        diameter_mm: diameter of the field of measurement.
         extent_mm: height and width of the slice.
-        trace: misfit of all slices of the volume after each step of the search, (steps, S).
+        diameter_mm: diameter of the field of measurement; None without one.
+        uncertainty_hu: spread of the latent search over several starts, (H, W); None of a single start.
     """
 
     image_hu: np.ndarray
@@ -88,205 +88,221 @@ class Example:
     sinogram: np.ndarray
     methods_sinogram: dict[str, np.ndarray]
     ray_mask: np.ndarray
-    diameter_mm: float
     extent_mm: tuple[float, ...]
-    trace: np.ndarray
+    diameter_mm: float | None = None
+    uncertainty_hu: np.ndarray | None = None
 
 
 class MethodComparison:
-    """Score a latent search and classical corrections on the scans that an evaluator goes through.
+    """Score a latent search and its rivals on the scans that an evaluator goes through.
 
-    The reference is the FBP of the complete scan by the same filter on the same grid; errors against the scanned image
-    itself stand beside it. Regions: `inside` is the field of measurement, `outside` the body beyond it. Every figure is
-    a mean over the slices of a patient and then over patients. A handler of an Ignite evaluator whose inferer is the
-    latent search; its prediction is taken as it was made, before the reference is looked at.
+    A handler of an Ignite evaluator whose inferer is the latent search and whose `prepare_batch` holds everything back
+    that a method must not see. All methods get copies of the measured rays, the projector and the mask. Where the task
+    is metal, the metal found in the uncorrected reconstruction is put back into every result alike. Then the results
+    are frozen; only after that the reference is opened and they are scored in HU within the body, away from metal, for
+    truncation inside and outside the field of measurement too. Every figure is a mean over the slices of a patient and
+    then over patients.
 
     Args:
-        corrections: the rival methods by name.
+        methods: the rivals by name, `(y, projector, ray_mask) -> x_mu`; None stands for the FBP of the rays as the
+            machine gave them, corrupt ones included and missing ones zero.
         inferer: the inferer of the evaluator, scored as `lsr`.
-        scan: geometry of all scans.
-        diameter_mm: diameter of the field of measurement.
+        prepare_batch: that of the evaluator, which knows the task.
         mu_water: attenuation of water in 1/mm at the energy of the scans.
         output_dir: where `metrics.json` and the figures go.
         figure: draws an `Example` to a file.
         publish: called with the summary and the folder once both are written, e.g. to record them.
-        hu_min: lower end of the range of PSNR and SSIM.
-        hu_max: its upper end.
+        paired_test: compares the latent search with a rival, patient by patient; None leaves that out.
+        hu_range: lower and upper end of the range of PSNR and SSIM.
         intervals: report mean, SD and bootstrap interval over patients; otherwise the mean alone.
-        filter_name: ramp filter of every reconstruction.
+        filter_name: ramp filter of the uncorrected reconstruction.
     """
 
     def __init__(
         self,
-        corrections: Mapping[str, Correction],
+        methods: Mapping[str, Reconstructor | None],
         inferer: LatentReconstructionInferer,
-        scan: Scan2D,
-        diameter_mm: float,
+        prepare_batch: ScanPrepareBatch,
         mu_water: float,
         output_dir: str | Path,
         figure: Callable[[Example, Path], None],
         publish: Callable[[Mapping[str, Any], Path], None] | None = None,
-        hu_min: float = -1000.0,
-        hu_max: float = 1000.0,
+        paired_test: PairedTest | None = None,
+        hu_range: tuple[float, float] = (-1000.0, 1000.0),
         intervals: bool = True,
         filter_name: str = "ram-lak",
     ) -> None:
-        self.corrections = dict(corrections)
+        self.methods = dict(methods)
         self.inferer = inferer
-        self.scan, self.diameter_mm, self.mu_water = scan, diameter_mm, mu_water
+        self.prepare_batch = prepare_batch
+        self.task = prepare_batch.task
+        self.mu_water = mu_water
         self.output_dir = Path(output_dir)
         self.figure = figure
         self.publish = publish
-        self.hu_min, self.hu_max = hu_min, hu_max
-        self.intervals = intervals
+        self.paired_test = paired_test
+        self.hu_min, self.hu_max = hu_range
         self.filter_name = filter_name
+        self.table = ScoreTable(intervals)
         self.summary: dict[str, Any] = {}
-        self._rows: list[dict[str, Any]] = []
         self._examples: dict[str, Example] = {}
+
+    @property
+    def diameter_mm(self) -> float | None:
+        """Diameter of the field of measurement; None where the task has none."""
+        return getattr(self.task, "diameter_mm", None)
 
     def attach(self, engine: Engine) -> None:
         """Follow an evaluator."""
         engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._score)  # before the batch is taken apart
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._compare)  # before the batch is taken apart
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
     def _begin(self) -> None:
-        self._rows, self._examples = [], {}
+        self.table.rows.clear()
+        self._examples = {}
 
-    def _score(self, engine: Engine) -> None:
-        """Run the rivals on one volume and score all methods slice by slice."""
-        batch, found = engine.state.batch, self.inferer.last
-        assert found is not None
-        volume = batch[K.IMAGE][0]
-        grid = slice_grid(volume)
-        y = rearrange(torch.as_tensor(batch[K.SINOGRAM]), "b c d a u -> (b d) c a u")
-        ray_mask = torch.as_tensor(batch[K.RAY_MASK])[0]
-        measured = truncate(y, ray_mask)
-        filled = {name: correct(measured, ray_mask) for name, correct in self.corrections.items()}
-        filled["lsr"] = found.y_hat.to(y.device)
-        methods_hu = {name: self._reconstruct(y_hat, grid) for name, y_hat in filled.items()}
-        image_hu = torch.as_tensor(volume.array)[0, :, None]
-        reference_hu = self._reconstruct(y, grid)
-        body = torch.from_numpy(body_mask(image_hu[:, 0].numpy(), grid.spacing_mm))[:, None]
-        inside = torch.from_numpy(field_of_measurement_mask(grid, self.diameter_mm)).expand(body.shape)
-        patient, name = (str(batch[key][0]) for key in ("patient", "sha256"))
-        for method, x_hu in methods_hu.items():
-            values = {
-                "mae_inside_hu": mae_hu(x_hu, reference_hu, inside),
-                "mae_outside_hu": mae_hu(x_hu, reference_hu, body & ~inside),
-                "mae_sinogram": mae_sinogram(filled[method], y, ray_mask),
-                "mae_inside_image_hu": mae_hu(x_hu, image_hu, inside),
-                "mae_outside_image_hu": mae_hu(x_hu, image_hu, body & ~inside),
-                "psnr_body": psnr(x_hu, reference_hu, hu_min=self.hu_min, hu_max=self.hu_max, region=body),
-                "ssim_body": ssim(x_hu, reference_hu, hu_min=self.hu_min, hu_max=self.hu_max, region=body),
-            }
-            self._add_rows(method, patient, name, values)
-        i = len(y) // 2
-        self._examples[patient] = Example(
-            image_hu[i, 0].numpy(),
-            reference_hu[i, 0].numpy(),
-            {method: x_hu[i, 0].numpy() for method, x_hu in methods_hu.items()},
-            y[i, 0].numpy(),
-            {method: y_hat[i, 0].numpy() for method, y_hat in filled.items()},
-            ray_mask.numpy(),
+    def _compare(self, engine: Engine) -> None:
+        """Run the rivals on one volume, freeze all results, and only then score them."""
+        found, measurement = self.inferer.last, self.prepare_batch.measurement
+        assert found is not None and measurement is not None
+        results = {name: self._solve(method, measurement) for name, method in self.methods.items()}
+        results["lsr"] = found.x_mu
+        put_back = self._metal(measurement)
+        results = {name: x_mu if self._is_uncorrected(name) else put_back(x_mu) for name, x_mu in results.items()}
+        frozen = FrozenOutputs(results)
+        engine.state.output[K.PRED] = frozen["lsr"].reshape(engine.state.output[K.PRED].shape)
+        contents = self.prepare_batch.held_back.open(frozen)
+        truth = truth_of(contents, measurement.projector.grid, self.diameter_mm, METAL_MARGIN_MM)
+        self._score(engine.state.batch, frozen, measurement, truth)
+
+    def _solve(self, method: Reconstructor | None, measurement: Measurement) -> Tensor:
+        return self._first(measurement) if method is None else measurement.solve(method)
+
+    def _first(self, measurement: Measurement) -> Tensor:
+        as_measured = self.prepare_batch.as_measured
+        assert as_measured is not None
+        return fbp(as_measured, measurement.projector.grid, self.prepare_batch.scan, self.filter_name)
+
+    def _is_uncorrected(self, name: str) -> bool:
+        return name in self.methods and self.methods[name] is None
+
+    def _metal(self, measurement: Measurement) -> Callable[[Tensor], Tensor]:
+        """Return what puts the metal of the uncorrected reconstruction into a result, or leaves it as it is."""
+        if not isinstance(self.task, Metal):
+            return lambda x_mu: x_mu
+        metal = self.task.metal_mask(self.prepare_batch.as_measured, measurement.projector)
+        first = self._first(measurement)
+        return lambda x_mu: reinsert_metal(x_mu, metal.to(x_mu.device), first.to(x_mu))
+
+    def _score(self, batch: Mapping[str, Any], frozen: FrozenOutputs, measurement: Measurement, truth: Truth) -> None:
+        patient, volume = (str(batch[key][0]) for key in ("patient", "sha256"))
+        groups = slice_groups(batch, len(truth.body))
+        methods_hu, sinograms = {}, {}
+        for name in frozen:
+            x_mu = frozen[name]
+            x_hu = methods_hu[name] = mu_to_hu(x_mu, self.mu_water)
+            y_hat = sinograms[name] = self._rays(name, x_mu, measurement)
+            scores = image_scores(x_hu, truth, self.hu_min, self.hu_max)
+            if truth.inside is not None:
+                scores = truncation_scores(x_hu, y_hat, measurement.ray_mask.cpu(), truth) | scores
+            if truth.metal is not None:
+                first_hu = mu_to_hu(self._first(measurement).cpu(), self.mu_water)
+                scores |= metal_scores(x_hu, first_hu, truth, measurement.projector.grid)
+            self.table.add(name, patient, volume, groups, scores)
+        self._examples[patient] = self._example(truth, methods_hu, sinograms, measurement)
+
+    def _rays(self, name: str, x_mu: Tensor, measurement: Measurement) -> Tensor:
+        """Return the rays as measured, the missing ones as the method has them: filled in, or those of its image."""
+        method = self.methods.get(name)
+        if name == "lsr":
+            assert self.inferer.last is not None
+            return self.inferer.last.y_hat.cpu()
+        if self._is_uncorrected(name):
+            assert self.prepare_batch.as_measured is not None
+            return self.prepare_batch.as_measured.cpu()
+        if isinstance(method, UNetExtrapolation):
+            return measurement.solve(method.fill).cpu()
+        if isinstance(method, CorrectionFBP):
+            return method.correction(measurement.y.clone(), measurement.ray_mask.clone()).cpu()
+        projector = make_projector(measurement.projector.grid, self.prepare_batch.scan, "auto")
+        return torch.where(measurement.ray_mask.cpu(), measurement.y.cpu(), projector(x_mu))
+
+    def _example(
+        self, truth: Truth, methods_hu: Mapping[str, Tensor], sinograms: Mapping[str, Tensor], measurement: Measurement
+    ) -> Example:
+        i = len(truth.body) // 2
+        ray_mask = measurement.ray_mask.cpu()
+        spread = getattr(self.inferer.last, "x_std_mu", None)
+        return Example(
+            truth.image_hu[i, 0].numpy(),
+            truth.reference_hu[i, 0].numpy(),
+            {name: x_hu[i, 0].numpy() for name, x_hu in methods_hu.items()},
+            truth.y[i, 0].numpy(),
+            {name: y_hat[i, 0].numpy() for name, y_hat in sinograms.items()},
+            (ray_mask if ray_mask.ndim == 2 else ray_mask[i, 0]).numpy(),
+            measurement.projector.grid.extent_mm,
             self.diameter_mm,
-            grid.extent_mm,
-            found.trace.numpy(),
+            None if spread is None else (1000 * spread[i, 0].cpu() / self.mu_water).numpy(),
         )
-
-    def _reconstruct(self, y: Tensor, grid: Grid) -> Tensor:
-        return mu_to_hu(fbp(y, grid, self.scan, self.filter_name), self.mu_water)
-
-    def _add_rows(self, method: str, patient: str, volume: str, values: Mapping[str, Tensor]) -> None:
-        for i in range(len(next(iter(values.values())))):
-            row = {metric: float(value[i]) for metric, value in values.items()}
-            self._rows.append({"method": method, "patient": patient, "volume": volume[:12], **row})
 
     def _finish(self) -> None:
         """Write the figures and `metrics.json`, and print the table."""
         self.output_dir.mkdir(parents=True, exist_ok=True)
         figures = self._draw()
-        methods = {name: self._summarise(name) for name in [*self.corrections, "lsr"]}
-        summary = {
-            "task": "truncation",
-            "diameter_mm": self.diameter_mm,
-            "reference": f"FBP ({self.filter_name}) of the complete scan on the same grid",
-            "psnr_ssim_range_hu": [self.hu_min, self.hu_max],
-            "n_patients": len(self._examples),
-            "n_slices": len(self._rows) // len(methods),
-            "methods": methods,
-            "slices": [{k: v for k, v in row.items() if k != "patient"} for row in self._rows],
-        }
-        self.summary = _strict(summary)
+        self.summary = strict(self._summarise())
         with whole_file(self.output_dir / "metrics.json") as partial_file:
             partial_file.write_text(json.dumps(self.summary, indent=1, allow_nan=False))
-        print(self.table(), *figures, sep="\n")
+        print(text_table(self.summary["methods"], COLUMNS), *figures, sep="\n")
         if self.publish is not None:
             self.publish(self.summary, self.output_dir)
 
+    def _summarise(self) -> dict[str, Any]:
+        table, test = self.table, self.paired_test
+        metrics = [metric for metric in table.metrics if metric in COLUMNS]
+        summary: dict[str, Any] = {
+            "task": self.task.name,
+            "settings": {k: v for k, v in vars(self.task).items() if isinstance(v, str | int | float)},
+            "reference": f"FBP of the complete scan on the same grid, without noise and metal ({self.filter_name})",
+            "region": f"body, away from metal by more than {METAL_MARGIN_MM:g} mm",
+            "psnr_ssim_range_hu": [self.hu_min, self.hu_max],
+            "n_patients": table.n_patients(),
+            "n_slices": table.n_slices(),
+            "methods": table.summary(),
+        }
+        if self.diameter_mm is not None:
+            summary["diameter_mm"] = self.diameter_mm
+        if test is not None:
+            summary["lsr_against"] = table.paired("lsr", test, metrics)
+        groups: dict[str, Any] = {}
+        for group in table.groups:
+            counts = {"n_patients": table.n_patients(group), "n_slices": table.n_slices(group)}
+            groups[group] = {**counts, "methods": table.summary(group)}
+            if test is not None:
+                groups[group]["lsr_against"] = table.paired("lsr", test, metrics, group)
+        return {**summary, "groups": groups, "slices": table.slices()}
+
     def _draw(self) -> list[Path]:
-        """Draw the best, the median and the worst patient outside the field, or the only one."""
-        outside = self._per_patient("lsr", "mae_outside_hu")
-        ranked = sorted(self._examples, key=lambda patient: np.nan_to_num(outside[patient], nan=-1.0))
+        """Draw the best, the median and the worst patient, or the only one."""
+        metric = "mae_outside_hu" if self.diameter_mm is not None else "rmse_hu"
+        error = self.table.per_patient("lsr", metric)
+        ranked = sorted(self._examples, key=lambda patient: np.nan_to_num(error[patient], nan=-1.0))
         chosen = {"figure.png": ranked[0]}
-        if self.intervals:
+        if self.table.intervals:
             chosen = {"figure_best.png": ranked[0], "figure_median.png": ranked[len(ranked) // 2]}
             chosen["figure_worst.png"] = ranked[-1]
         for name, patient in chosen.items():
             self.figure(self._examples[patient], self.output_dir / name)
         return [self.output_dir / name for name in chosen]
 
-    def table(self) -> str:
-        """Return the main figures as a table for people."""
-        lines = [f"{'method':<16}{'inside [HU]':>22}{'outside [HU]':>22}{'sinogram':>22}"]
-        for name, figures in self.summary["methods"].items():
-            cells = [
-                _cell(figures[m], digits)
-                for m, digits in (("mae_inside_hu", 1), ("mae_outside_hu", 1), ("mae_sinogram", 3))
-            ]
-            lines.append(f"{name:<16}" + "".join(f"{cell:>22}" for cell in cells))
-        return "\n".join(lines)
 
-    def _per_patient(self, method: str, metric: str) -> dict[str, float]:
-        rows = [row for row in self._rows if row["method"] == method]
-        return mean_per_patient([row[metric] for row in rows], [row["patient"] for row in rows])
-
-    def _summarise(self, method: str) -> dict[str, Any]:
-        metrics = [key for key in self._rows[0] if key not in ("method", "patient", "volume")]
-        values = {metric: list(self._per_patient(method, metric).values()) for metric in metrics}
-        if self.intervals:
-            return {metric: summarise(v) for metric, v in values.items()}
-        return {metric: float(np.nanmean(v)) for metric, v in values.items()}
+def slice_groups(batch: Mapping[str, Any], n_slices: int) -> list[list[str]]:
+    """Return the groups that each slice of a batch of one volume belongs to: size and material of its metal."""
+    sizes = [f"metal_size_{int(v)}" for v in _one_a_slice(batch, K.METAL_SIZE)]
+    materials = [f"metal_{v}" for v in _one_a_slice(batch, K.METAL_MATERIAL)]
+    return [[names[i] for names in (sizes, materials) if names] for i in range(n_slices)]
 
 
-def _strict(tree: Any) -> Any:
-    """Return nested results with null for what is not finite, which JSON cannot hold."""
-    if isinstance(tree, Mapping):
-        return {key: _strict(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_strict(value) for value in tree]
-    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
-
-
-def _cell(figure: Any, digits: int) -> str:
-    if figure is None or (isinstance(figure, Mapping) and figure["mean"] is None):
-        return "-"
-    if not isinstance(figure, Mapping):
-        return f"{figure:.{digits}f}"
-    low, high = figure["ci95"]
-    return f"{figure['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def truncation_corrections(scan: Scan2D, mu_water: float) -> dict[str, Correction]:
-    """Return the classical corrections of lateral truncation by name, `uncorrected` among them.
-
-    Args:
-        scan: geometry of the scans.
-        mu_water: attenuation of water in 1/mm at their energy.
-    """
-    return {
-        "uncorrected": zero_fill,
-        "cosine": partial(cosine_extrapolation, scan=scan),
-        "water_cylinder": partial(water_cylinder_extrapolation, scan=scan, mu_water=mu_water),
-        "adt": partial(adaptive_detruncation, scan=scan, mu_water=mu_water),
-    }
+def _one_a_slice(batch: Mapping[str, Any], key: str) -> list[Any]:
+    """Return a list of one value a slice, which a data loader gives back with each value in a batch of one."""
+    return [v[0] if isinstance(v, list | tuple) or getattr(v, "ndim", 0) else v for v in batch.get(key, [])]

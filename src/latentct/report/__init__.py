@@ -1,5 +1,5 @@
 """Figures for people."""
 
-from latentct.report.figures import ComparisonFigure, convergence_figure, tinted_sinogram
+from latentct.report.figures import ComparisonFigure, tinted_sinogram
 
-__all__ = ["ComparisonFigure", "convergence_figure", "tinted_sinogram"]
+__all__ = ["ComparisonFigure", "tinted_sinogram"]
