@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from latentct.errors import InputError
-from latentct.geometry import Grid, truncation_ray_mask
-from latentct.inferers.lsr import STARTS, _measured_part
+from latentct.geometry import Grid
+from latentct.inferers.lsr import STARTS
 from latentct.projectors import make_projector
 from latentct.recon import fbp
 
-from .cases import DIAMETER_MM, GRID, LATENT, MU_WATER, PRIOR_GRID, SCANS, rms
+from .cases import GRID, LATENT, MU_WATER, PRIOR_GRID, SCANS, rms
 
 
 @pytest.mark.parametrize("name", SCANS)
@@ -154,23 +154,6 @@ def test_search_stops_when_the_misfit_stops_falling(prior, make_problem, make_in
     assert found.misfit.tolist() == pytest.approx([0.05, 0.05], abs=0.003)
 
 
-@pytest.mark.parametrize("name", SCANS)
-def test_search_uses_some_views_and_the_measured_columns(name):
-    scan = SCANS[name]
-    ray_mask = torch.from_numpy(truncation_ray_mask(scan, DIAMETER_MM))
-    views, columns, seen = _measured_part(scan, ray_mask, search_views=10)
-    assert seen.n_views == 10
-    assert seen.angles_rad == scan.angles_rad[::4]
-    assert views.tolist() == list(range(0, 40, 4))
-    assert seen.u_mm() == pytest.approx(scan.u_mm()[columns])
-    assert bool(ray_mask[:, columns].all())
-    assert not ray_mask[:, : columns.start].any()
-    assert not ray_mask[:, columns.stop :].any()
-    x = torch.rand(1, 1, *GRID.shape)
-    whole, part = (make_projector(GRID, s)(x) for s in (scan, seen))
-    assert torch.allclose(whole[..., views, :][..., columns], part, atol=1e-3)
-
-
 def test_lopsided_masks(prior, make_problem, make_inferer):
     problem = make_problem()
     ray_mask = problem.ray_mask.clone()
@@ -214,3 +197,9 @@ def test_called_as_monai_calls_it(prior, make_problem, make_inferer):
 def test_unknown_starts(make_inferer, starts):
     with pytest.raises(ValueError, match="choose from encoder, neighbour, random"):
         make_inferer(starts=starts)
+
+
+@pytest.mark.parametrize("weighting", ["pws", ""])
+def test_unknown_weightings(make_inferer, weighting):
+    with pytest.raises(ValueError, match="choose from none, pwls"):
+        make_inferer(weighting=weighting)

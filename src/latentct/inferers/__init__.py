@@ -1,5 +1,7 @@
 """Algorithms that use a trained network on a scan, readable beside their papers."""
 
-from latentct.inferers.lsr import LatentReconstruction, LatentReconstructionInferer
+from latentct.inferers.lsr import LatentReconstructionInferer
+from latentct.inferers.refine import LatentPriorTV
+from latentct.inferers.result import LatentReconstruction
 
-__all__ = ["LatentReconstruction", "LatentReconstructionInferer"]
+__all__ = ["LatentPriorTV", "LatentReconstruction", "LatentReconstructionInferer"]

@@ -4,52 +4,28 @@
 
 (Kabelac et al., Medical Physics 2025, doi 10.1002/mp.17910.) M is the ray mask, q the measured line integrals, A the
 projector and G the decoder. Steps marked with the paper's symbols follow it; the encoder's start, the repeated
-encoding, the L-BFGS of each slice's own and the smooth seam are ours.
+encoding, the L-BFGS of each slice's own, the smooth seams, the weights of the rays, the beam of many energies and the
+samples are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
-import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from latentct.correction import adaptive_detruncation
-from latentct.correction.seam import smooth_seam
-from latentct.errors import InputError
-from latentct.geometry import Grid, Scan2D
-from latentct.inferers.search import Objective, SearchResult, adam_search, lbfgs_search
-from latentct.projectors import Projector, make_projector
-from latentct.recon import fbp
-from latentct.units import MU_WATER_70KEV, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
+from latentct.geometry import Grid
+from latentct.inferers.measured import WEIGHTINGS
+from latentct.inferers.problem import ScannedPrior
+from latentct.inferers.result import LatentReconstruction, interleaved
+from latentct.inferers.wave import Wave
+from latentct.projectors import Projector
+from latentct.simulate import Beam, WaterCorrection
+from latentct.units import MU_WATER_70KEV
 
 STARTS = ("encoder", "neighbour", "random")
-
-
-@dataclass(frozen=True)
-class LatentReconstruction:
-    """What the search returns, for S slices.
-
-    Attributes:
-        x_mu: corrected slices (S, 1, H, W) on the scan's grid, 1/mm.
-        y_hat: corrected line integrals (S, 1, A, U); the measured ones bit for bit as they came in.
-        x_prior_mu: G(z*), the prior's slices (S, 1, H', W') on its own grid, 1/mm.
-        z: the latents z* (S, C, h, w).
-        misfit: root mean squared misfit of the measured line integrals of G(z*), (S,).
-        trace: square root of the objective, prior's term included, after each step of the search, (steps, S); where a
-            wave stopped early its last row is repeated.
-    """
-
-    x_mu: Tensor
-    y_hat: Tensor
-    x_prior_mu: Tensor
-    z: Tensor
-    misfit: Tensor
-    trace: Tensor
 
 
 class LatentReconstructionInferer(Inferer):
@@ -76,11 +52,16 @@ class LatentReconstructionInferer(Inferer):
         mu_water: attenuation of water in 1/mm at the energy of the scan.
         filter_name: ramp filter of the reconstruction.
         autocast: run the decoder in bfloat16 during Adam; L-BFGS always runs in float32.
-        seed: of the random starts.
+        seed: of the random starts and of the samples.
         progress: show a progress bar.
+        weighting: how much a ray counts, see `misfit_weights`: "none", or "pwls" for noisy scans.
+        beam: spectrum of the scan for a forward model of many energies; None: of one energy.
+        water_correction: the water correction that the line integrals went through, with a beam only.
+        n_samples: further searches, from latents drawn from the prior, whose spread is the uncertainty of what was
+            synthesised; 0 for none, otherwise at least 2. Each takes as long as a first round and L-BFGS.
 
     Raises:
-        ValueError: a start is not known.
+        ValueError: a start or a weighting is not known, or there is one sample only.
     """
 
     def __init__(
@@ -102,10 +83,18 @@ class LatentReconstructionInferer(Inferer):
         autocast: bool = True,
         seed: int = 0,
         progress: bool = True,
+        weighting: str = "none",
+        beam: Beam | None = None,
+        water_correction: WaterCorrection | None = None,
+        n_samples: int = 0,
     ) -> None:
         super().__init__()
         if not starts or set(starts) - set(STARTS):
             raise ValueError(f"starts are {list(starts)}; choose from {', '.join(STARTS)}")
+        if weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting is {weighting!r}; choose from {', '.join(WEIGHTINGS)}")
+        if n_samples == 1 or n_samples < 0:
+            raise ValueError(f"n_samples is {n_samples}, but a spread needs at least 2, or 0 for none")
         self.prior_grid = prior_grid
         self.hu_min, self.hu_max = hu_min, hu_max
         self.starts = tuple(starts)
@@ -122,6 +111,10 @@ class LatentReconstructionInferer(Inferer):
         self.autocast = autocast
         self.seed = seed
         self.progress = progress
+        self.weighting = weighting
+        self.beam = beam
+        self.water_correction = water_correction
+        self.n_samples = n_samples
         self.last: LatentReconstruction | None = None
 
     def __call__(self, inputs: Tensor, network: nn.Module, *, projector: Projector, ray_mask: Tensor) -> Tensor:
@@ -133,13 +126,14 @@ class LatentReconstructionInferer(Inferer):
             inputs: line integrals (B, 1, A, U), or (B, 1, D, A, U) for volumes of D slices.
             network: see `reconstruct`.
             projector: see `reconstruct`.
-            ray_mask: see `reconstruct`.
+            ray_mask: (A, U), or one mask for each slice in any shape that ends so, e.g. (B, 1, D, A, U).
 
         Returns:
             Corrected slices (B, 1, H, W) or volumes (B, 1, D, H, W) in 1/mm.
         """
         slices = inputs.reshape(-1, 1, *inputs.shape[-2:])
-        self.last = self.reconstruct(slices, network, projector=projector, ray_mask=ray_mask)
+        masks = ray_mask if ray_mask.ndim == 2 else ray_mask.reshape(-1, 1, *ray_mask.shape[-2:])
+        self.last = self.reconstruct(slices, network, projector=projector, ray_mask=masks)
         return self.last.x_mu.reshape(*inputs.shape[:-2], *projector.grid.shape)
 
     def reconstruct(
@@ -151,164 +145,20 @@ class LatentReconstructionInferer(Inferer):
             y: line integrals (S, 1, A, U); what is not measured is not read.
             network: the prior, with `encode`, `decode` and `latent_shape` as `VariationalAutoencoder`, in eval mode.
             projector: of a parallel or fan beam; its grid is that of the result, its scan the geometry of the rays.
-            ray_mask: bool (A, U), True = measured.
+            ray_mask: bool (A, U), or (S, 1, A, U) for masks of each slice's own, such as metal traces; True = measured.
+
+        Raises:
+            InputError: no ray of the scan, or of a slice, was measured.
         """
         n_waves = -(-len(y) // self.batch_size)
-        problem = _Scan(self, network, projector, ray_mask)
+        problem = ScannedPrior(self, network, projector, ray_mask)
         parts: list[LatentReconstruction] = []
         solved: Tensor | None = None
-        steps = sum(self.rounds) + self.lbfgs_steps
+        steps = sum(self.rounds) + self.lbfgs_steps + self.n_samples * (self.rounds[0] + self.lbfgs_steps)
         with tqdm(total=n_waves * steps, desc="latent search", unit="step", disable=not self.progress) as bar:
             for wave in range(n_waves):
-                parts.append(problem.solve(y[wave::n_waves], solved, bar))
+                mask = ray_mask[wave::n_waves] if ray_mask.ndim > 2 and len(ray_mask) > 1 else ray_mask
+                parts.append(Wave(problem, y[wave::n_waves], mask).solve(solved, bar))
                 solved = parts[-1].z
                 bar.update((wave + 1) * steps - bar.n)  # slices that converged early left steps over
-        return _interleave(parts, len(y))
-
-
-class _Scan:
-    """One scan and one prior: everything that the waves of a search share."""
-
-    def __init__(
-        self, settings: LatentReconstructionInferer, network: nn.Module, projector: Projector, ray_mask: Tensor
-    ) -> None:
-        self.settings = settings
-        self.network: Any = network  # a Module with encode, decode and latent_shape
-        scan = projector.scan
-        if not isinstance(scan, Scan2D):
-            raise TypeError(f"latent search is for parallel and fan beams, not {type(scan).__name__}")
-        self.grid, self.scan, self.ray_mask = projector.grid, scan, ray_mask
-        self.device = next(network.parameters()).device
-        self.views, self.columns, seen = _measured_part(scan, ray_mask, settings.search_views)
-        self.mask = ray_mask[self.views, self.columns]
-        self.n_rays = self.mask.sum()
-        self.search_projector = make_projector(settings.prior_grid, seen, "auto", str(self.device)).masked(self.mask)
-        self.projector = make_projector(settings.prior_grid, scan, "auto", str(self.device))
-        self.generator = torch.Generator().manual_seed(settings.seed)
-
-    def solve(self, y: Tensor, solved: Tensor | None, bar: tqdm) -> LatentReconstruction:
-        """Search the slices y (S, 1, A, U) of one wave; `solved` are the latents of the wave before."""
-        s = self.settings
-        q = torch.where(self.mask, y[..., self.views, self.columns], 0.0)
-        z = self._start(y, q, solved)
-        traces: list[Tensor] = []
-        for i, steps in enumerate(s.rounds):
-            if i:
-                z = self._better(q, z, self._encode(self._fill(y, z)))
-            found = adam_search(
-                self._objective(q, s.autocast), z, steps, s.learning_rate, s.tolerance, on_step=bar.update
-            )
-            z = found.z
-            traces.append(found.trace)
-        found = self._finish(q, z, bar)
-        traces.append(found.trace)
-        y_hat = self._fill(y, found.z)
-        x_mu = fbp(y_hat, self.grid, self.scan, s.filter_name)
-        misfit = self._misfit(q, found.z)
-        return LatentReconstruction(x_mu, y_hat, self._generate(found.z), found.z, misfit, torch.cat(traces).sqrt())
-
-    def _start(self, y: Tensor, q: Tensor, solved: Tensor | None) -> Tensor:
-        """Return the best of the starts asked for, after a few steps of each."""
-        s = self.settings
-        candidates: list[Tensor] = []
-        if "encoder" in s.starts:
-            candidates.append(self._encode(adaptive_detruncation(y, self.ray_mask, self.scan)))
-        if "neighbour" in s.starts and solved is not None:
-            candidates.append(solved[: len(y)])
-        if "random" in s.starts or not candidates:
-            shape = self.network.latent_shape(s.prior_grid.shape)
-            candidates.append(torch.randn((len(y), *shape), generator=self.generator).to(self.device))
-        best = candidates[0]
-        if len(candidates) > 1:
-            objective = self._objective(q, s.autocast)
-            tried = [adam_search(objective, z, s.probe_steps, s.learning_rate) for z in candidates]
-            values = torch.stack([t.value for t in tried])
-            best = torch.stack([t.z for t in tried])[values.argmin(dim=0), torch.arange(len(y))]
-        return best
-
-    def _finish(self, q: Tensor, z: Tensor, bar: tqdm) -> SearchResult:
-        s = self.settings
-        return lbfgs_search(self._objective(q, autocast=False), z, s.lbfgs_steps, s.tolerance / 20, on_step=bar.update)
-
-    def _better(self, q: Tensor, z: Tensor, other: Tensor) -> Tensor:
-        """Keep the encoded latent unless a short search from it ends worse than where the slice stood."""
-        s = self.settings
-        objective = self._objective(q, s.autocast)
-        everything = torch.arange(len(z), device=self.device)
-        tried = adam_search(objective, other, s.probe_steps, s.learning_rate)
-        with torch.no_grad():
-            worse = tried.value > objective(z, everything)
-        return torch.where(worse[:, None, None, None], z, tried.z)
-
-    def _objective(self, q: Tensor, autocast: bool) -> Objective:
-        """Return J(z) = mean over measured rays of (A G(z) - q)^2, plus the prior's term."""
-        weight = self.settings.prior_weight
-
-        def objective(z: Tensor, which: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
-                x = self.network.decode(z)
-            return self._mean_square(self._to_mu(x.float()), q[which]) + weight * z.square().flatten(1).mean(dim=1)
-
-        return objective
-
-    def _misfit(self, q: Tensor, z: Tensor) -> Tensor:
-        return self._mean_square(self._generate(z), q).sqrt()
-
-    def _mean_square(self, x_mu: Tensor, q: Tensor) -> Tensor:
-        """Return the mean over measured rays of (A x - q)^2 for each slice."""
-        residual = self.search_projector(x_mu) - q
-        return residual.square().sum(dim=(1, 2, 3)) / self.n_rays
-
-    def _generate(self, z: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self._to_mu(self.network.decode(z))
-
-    def _fill(self, y: Tensor, z: Tensor) -> Tensor:
-        """Return p: the measured rays as they are, the others from G(z), joined smoothly."""
-        return smooth_seam(y, self.projector(self._generate(z)), self.ray_mask, self.scan.bin_mm)
-
-    def _encode(self, y: Tensor) -> Tensor:
-        """Return the posterior's mean of the reconstruction of complete line integrals y."""
-        s = self.settings
-        x_hu = mu_to_hu(fbp(y, s.prior_grid, self.scan, s.filter_name), s.mu_water)
-        x = hu_to_x(x_hu, s.hu_min, s.hu_max).clamp(-0.25, 1.25)
-        with torch.no_grad():
-            z_mean, _ = self.network.encode(x)
-        return z_mean
-
-    def _to_mu(self, x: Tensor) -> Tensor:
-        s = self.settings
-        return hu_to_mu(x_to_hu(x, s.hu_min, s.hu_max), s.mu_water)
-
-
-def _measured_part(scan: Scan2D, ray_mask: Tensor, search_views: int) -> tuple[Tensor, slice, Scan2D]:
-    """Return the views and columns the search needs, as indices, as a slice and as a scan of their own."""
-    if not ray_mask.any():
-        raise InputError(
-            f"none of the {ray_mask.numel()} rays of the scan was measured; check the ray mask, True = measured."
-        )
-    views = torch.nonzero(ray_mask.any(dim=1)).flatten()
-    views = views[:: max(1, len(views) // search_views)]
-    columns = torch.nonzero(ray_mask[views].any(dim=0)).flatten().tolist()
-    first, last = columns[0], columns[-1] + 1
-    u_mm = scan.u_mm()
-    seen = replace(
-        scan,
-        angles_rad=tuple(scan.angles_rad[i] for i in views.tolist()),
-        n_bins=last - first,
-        offset_mm=float(u_mm[first] + u_mm[last - 1]) / 2,
-    )
-    return views, slice(first, last), seen
-
-
-def _interleave(parts: list[LatentReconstruction], n: int) -> LatentReconstruction:
-    """Put the slices of the waves back in order; a trace that ended early keeps its last row."""
-    order = torch.cat([torch.arange(wave, n, len(parts)) for wave in range(len(parts))]).argsort()
-    longest = max(len(part.trace) for part in parts)
-    traces = [torch.cat([p.trace, p.trace[-1:].expand(longest - len(p.trace), -1)]) for p in parts]
-
-    def joined(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])[order]
-
-    names = ("x_mu", "y_hat", "x_prior_mu", "z", "misfit")
-    return LatentReconstruction(**{name: joined(name) for name in names}, trace=torch.cat(traces, dim=1)[:, order])
+        return interleaved(parts)

@@ -1,0 +1,95 @@
+"""One scan and one prior: what all waves of a search share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from latentct.correction.seam import smooth_seam
+from latentct.correction.view_seam import view_seam
+from latentct.geometry import Scan2D
+from latentct.inferers.forward import ForwardModel
+from latentct.inferers.measured import measured_part
+from latentct.projectors import Projector, make_projector
+from latentct.recon import fbp
+from latentct.units import hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
+
+if TYPE_CHECKING:
+    from latentct.inferers.lsr import LatentReconstructionInferer
+
+
+class ScannedPrior:
+    """The prior as the scan sees it: from latents to line integrals, and back through the encoder.
+
+    Args:
+        settings: the inferer.
+        network: the prior.
+        projector: of the scan and of the grid of the result.
+        ray_mask: bool (A, U) or (S, 1, A, U), True = measured.
+
+    Raises:
+        TypeError: the scan is no parallel or fan beam.
+        InputError: a slice has no measured ray.
+    """
+
+    def __init__(
+        self, settings: LatentReconstructionInferer, network: nn.Module, projector: Projector, ray_mask: Tensor
+    ) -> None:
+        self.settings = settings
+        self.network: Any = network  # a Module with encode, decode and latent_shape
+        scan = projector.scan
+        if not isinstance(scan, Scan2D):
+            raise TypeError(f"latent search is for parallel and fan beams, not {type(scan).__name__}")
+        self.grid, self.scan = projector.grid, scan
+        self.device = next(network.parameters()).device
+        self.part = measured_part(scan, ray_mask, settings.search_views)
+        self.model = ForwardModel(settings.mu_water, settings.beam, settings.water_correction)
+        any_slice = ray_mask.reshape(-1, *scan.sinogram_shape).any(dim=0)
+        searched = make_projector(settings.prior_grid, self.part.scan, "auto", str(self.device))
+        self._search_projector = searched.masked(self.part.of(any_slice))
+        self._projector = make_projector(settings.prior_grid, scan, "auto", str(self.device))
+        self.generator = torch.Generator().manual_seed(settings.seed)
+
+    def latent_shape(self) -> tuple[int, ...]:
+        """Return (C, h, w) of a latent of the prior's grid."""
+        return tuple(self.network.latent_shape(self.settings.prior_grid.shape))
+
+    def random_latents(self, n: int) -> Tensor:
+        """Draw n latents from the prior's N(0, I)."""
+        return torch.randn((n, *self.latent_shape()), generator=self.generator).to(self.device)
+
+    def decode(self, z: Tensor, autocast: bool = False) -> Tensor:
+        """Return G(z), (B, 1, H', W') in 1/mm."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
+            x: Tensor = self.network.decode(z)
+        s = self.settings
+        return hu_to_mu(x_to_hu(x.float(), s.hu_min, s.hu_max), s.mu_water)
+
+    def searched_rays(self, x_mu: Tensor) -> Tensor:
+        """Return the modelled line integrals of the rays that the search compares."""
+        return self.model(x_mu, self._search_projector)
+
+    def complete(self, y: Tensor, z: Tensor, ray_mask: Tensor) -> Tensor:
+        """Return p: the measured rays as they are, the others from G(z), joined smoothly along rows and over views."""
+        with torch.no_grad():
+            y_hat = self.model(self.decode(z), self._projector)
+        joined = smooth_seam(y, y_hat, ray_mask, self.scan.bin_mm)
+        return view_seam(joined, y_hat, ray_mask, self.scan)
+
+    def reconstruct(self, y_hat: Tensor) -> Tensor:
+        """Return the FBP of complete line integrals on the scan's own grid, 1/mm."""
+        return fbp(y_hat, self.grid, self.scan, self.settings.filter_name)
+
+    def encode_scan(self, y_hat: Tensor) -> Tensor:
+        """Return the posterior's mean of the reconstruction of complete line integrals."""
+        return self.encode(fbp(y_hat, self.settings.prior_grid, self.scan, self.settings.filter_name))
+
+    def encode(self, x_mu: Tensor) -> Tensor:
+        """Return the posterior's mean of slices (B, 1, H', W') in 1/mm on the prior's grid."""
+        s = self.settings
+        x = hu_to_x(mu_to_hu(x_mu, s.mu_water), s.hu_min, s.hu_max).clamp(-0.25, 1.25)
+        with torch.no_grad():
+            z_mean, _ = self.network.encode(x)
+        return z_mean
