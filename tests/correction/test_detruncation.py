@@ -184,6 +184,17 @@ def test_batch_equals_one_by_one(name, scan, ray_mask, project, chest):
         torch.testing.assert_close(batch[i : i + 1], method(y[i : i + 1]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_each_slice_may_have_its_own_mask(name, scan, project, chest):
+    y = torch.cat([project(scan, chest), 0.7 * project(scan, chest)])
+    masks = [torch.from_numpy(truncation_ray_mask(scan, diameter_mm)) for diameter_mm in (150.0, 220.0)]
+    masks[1][3:6] = False
+    y_hat = METHODS[name](y, torch.stack(masks)[:, None], scan)
+    for i in range(2):
+        alone = METHODS[name](y[i : i + 1], masks[i], scan)
+        torch.testing.assert_close(y_hat[i : i + 1], alone, rtol=1e-4, atol=1e-4)
+
+
 def test_mirrored_object_gives_the_mirrored_answer(project, chest):
     scan = ParallelBeam.equally_spaced(2, math.pi, 230, 2.0)
     ray_mask = torch.from_numpy(truncation_ray_mask(scan, FIELD_MM))

@@ -175,3 +175,12 @@ def test_widths_are_in_mm(truth):
         for bin_mm in (1.0, 4.0)
     )
     assert [int((s.abs() > 1e-9)[0, 0, 0, 80:].sum()) for s in (fine, coarse)] == [39, 9]
+
+
+def test_each_slice_may_have_its_own_mask(truth):
+    ray_mask = torch.stack([mask((0, 50), (60, BINS)), mask((30, 80))])[:, None]
+    y, y_hat = torch.where(ray_mask, truth, torch.nan), truth + WRONGS["curve"]()
+    out = join(y, y_hat, ray_mask)
+    for i in range(2):
+        alone = join(y[i : i + 1], y_hat[i : i + 1], ray_mask[i, 0])
+        assert torch.allclose(out[i : i + 1], alone, atol=1e-12)

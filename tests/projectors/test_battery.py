@@ -70,6 +70,23 @@ def test_masked_projector_knows_the_measured_rays_only(backend, name):
     assert torch.equal(masked(x) == 0, (ray_mask * projector(x)) == 0)
 
 
+@pytest.mark.parametrize(("backend", "name"), CASES)
+def test_each_slice_may_have_its_own_mask(backend, name):
+    projector = build(backend, name)
+    x, y = random_pair(projector, 3, torch.float32)
+    ray_mask = torch.rand(y.shape, generator=torch.Generator().manual_seed(1)) > 0.5
+    masked = projector.masked(ray_mask)
+    found = masked(x.requires_grad_())
+    assert relative_error(found.detach(), ray_mask * projector(x.detach())) < TOLERANCE["backends"]
+    measured = torch.where(ray_mask, y, torch.nan)
+    assert relative_error(masked.T(measured), projector.T(ray_mask * y)) < TOLERANCE["backends"]
+    (0.5 * found.square().sum()).backward()
+    assert relative_error(x.grad, projector.T(ray_mask * projector(x.detach()))) < TOLERANCE["gradient"]
+    for i in range(3):
+        alone = projector.masked(ray_mask[i, 0])
+        assert relative_error(alone(x.detach()[i : i + 1]), found.detach()[i : i + 1]) < TOLERANCE["backends"]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_slices_of_a_volume_ride_on_the_leading_axes(backend):
     projector = build(backend, "parallel")

@@ -7,34 +7,29 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
 
-def segment_metal(
-    x_hu: torch.Tensor,
-    spacing_mm: tuple[float, ...],
-    threshold_hu: float,
-    edge_hu: float,
-    smallest_mm2: float = 0.0,
-) -> torch.Tensor:
-    """Find the metal of each slice: bright seeds, grown to their edges, specks left out, holes filled.
+def segment_metal(x_hu: torch.Tensor, threshold_hu: float, edge_hu: float, share_of_peak: float) -> torch.Tensor:
+    """Find the metal of each slice: bright seeds, grown to their edges, holes filled.
+
+    Streaks about dense metal are brighter than light metal is, so that both limits rise with the brightest pixel, but
+    only by a small share of it. A pixel is a piece of its own: a filling may be no larger.
 
     Args:
         x_hu: Slices (B, 1, H, W) in HU.
-        spacing_mm: Size of a pixel, (y, x).
         threshold_hu: A piece of metal has a pixel above this.
         edge_hu: Pixels above this that touch a seed, directly or through others of their kind, belong to it: the edge
             pixels that metal covers in part.
-        smallest_mm2: Pieces of less area are specks.
+        share_of_peak: Neither limit is below this share of the brightest pixel of the slice, 0 to 1.
 
     Returns:
         bool (B, 1, H, W), True = metal.
     """
-    found = np.stack(
-        [_segment_slice(x, spacing_mm, threshold_hu, edge_hu, smallest_mm2) for x in x_hu[:, 0].cpu().numpy()]
-    )
-    return torch.from_numpy(found)[:, None].to(x_hu.device)
+    least_hu = x_hu.amax(dim=(1, 2, 3), keepdim=True) * share_of_peak
+    seeds, candidates = x_hu > least_hu.clamp(min=threshold_hu), x_hu > least_hu.clamp(min=edge_hu)
+    found = [_grown(s, c) for s, c in zip(seeds[:, 0].cpu().numpy(), candidates[:, 0].cpu().numpy(), strict=True)]
+    return torch.from_numpy(np.stack(found))[:, None].to(x_hu.device)
 
 
 def dilate(mask: torch.Tensor, spacing_mm: tuple[float, ...], distance_mm: float) -> torch.Tensor:
@@ -59,14 +54,8 @@ def reinsert_metal(x_mu: torch.Tensor, metal_mask: torch.Tensor, x_first_mu: tor
     return torch.where(metal_mask, x_first_mu, x_mu)
 
 
-def _segment_slice(
-    x_hu: FloatArray, spacing_mm: tuple[float, ...], threshold_hu: float, edge_hu: float, smallest_mm2: float
-) -> BoolArray:
-    labels, n_pieces = ndimage.label(x_hu > edge_hu, structure=np.ones((3, 3)))
-    if not n_pieces:
-        return np.zeros(x_hu.shape, dtype=bool)
-    pieces = np.arange(1, n_pieces + 1)
-    is_metal = ndimage.maximum(x_hu, labels, pieces) > threshold_hu
-    is_metal &= np.bincount(labels.ravel(), minlength=n_pieces + 1)[1:] * np.prod(spacing_mm) >= smallest_mm2
-    filled: BoolArray = ndimage.binary_fill_holes(np.isin(labels, pieces[is_metal]))
+def _grown(seeds: BoolArray, candidates: BoolArray) -> BoolArray:
+    """Return the connected candidates (H, W) that hold a seed, corners counting as contact, without holes."""
+    labels, _ = ndimage.label(candidates, structure=np.ones((3, 3)))
+    filled: BoolArray = ndimage.binary_fill_holes(np.isin(labels, np.unique(labels[seeds])))
     return filled

@@ -5,14 +5,20 @@ from latentct.tasks.combination import Combination
 from latentct.tasks.first import first_reconstruction
 from latentct.tasks.geometric import DeadPixels, LimitedAngle, SparseView, Truncation
 from latentct.tasks.metal import Metal
+from latentct.tasks.reconstructors import NMAR, CorrectionFBP, FirstReconstruction, LinearInterpolation, Reconstructor
 from latentct.tasks.registry import TASKS, make_task
 
 __all__ = [
+    "NMAR",
     "TASKS",
     "Combination",
+    "CorrectionFBP",
     "DeadPixels",
+    "FirstReconstruction",
     "LimitedAngle",
+    "LinearInterpolation",
     "Metal",
+    "Reconstructor",
     "SparseView",
     "Task",
     "Truncation",
