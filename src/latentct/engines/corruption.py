@@ -70,10 +70,10 @@ class IncompleteReconstruction:
             if kind < 0.5:
                 x_mu = self._truncated(x_mu)
             elif kind < 0.75:
-                arc_rad = _between(self.arc_rad)
+                arc_rad = between(self.arc_rad)
                 x_mu = self._scanned(x_mu, round(self.n_views * arc_rad / math.pi), arc_rad)
             else:
-                x_mu = self._scanned(x_mu, round(_between(self.few_views)), math.pi)
+                x_mu = self._scanned(x_mu, round(between(self.few_views)), math.pi)
         return (x_mu / self.mu_per_x).clamp(-0.25, 1.25).to(x.device)
 
     def _scan(self, n_views: int, arc_rad: float, start_rad: float) -> ParallelBeam:
@@ -81,7 +81,7 @@ class IncompleteReconstruction:
 
     def _scanned(self, x_mu: Tensor, n_views: int, arc_rad: float) -> Tensor:
         """Return the reconstruction from the views of an arc that starts anywhere."""
-        scan = self._scan(n_views, arc_rad, _between((0.0, 2 * math.pi)))
+        scan = self._scan(n_views, arc_rad, between((0.0, 2 * math.pi)))
         return fbp(make_projector(self.grid, scan)(x_mu), self.grid, scan)
 
     def _truncated(self, x_mu: Tensor) -> Tensor:
@@ -97,6 +97,7 @@ class IncompleteReconstruction:
         return fbp(y, self.grid, scan)
 
 
-def _between(limits: Sequence[float]) -> float:
+def between(limits: Sequence[float]) -> float:
+    """Draw a number between two, by torch's global generator."""
     low, high = limits
     return low + (high - low) * float(torch.rand(()))
