@@ -6,8 +6,8 @@ then over patients. The region is a bool mask that broadcasts to the images; an 
 """
 
 import torch
-from torch.nn import functional
 
+from latentct.metrics.gaussian import blur
 from latentct.metrics.masked import masked_mean
 
 _SSIM_SIGMA_PX = 1.5
@@ -87,9 +87,4 @@ def ssim(
 
 
 def _blur(x: torch.Tensor) -> torch.Tensor:
-    """Convolve slices ``(..., H, W)`` with the separable Gaussian window, edges repeated."""
-    offsets_px = torch.arange(-_SSIM_RADIUS_PX, _SSIM_RADIUS_PX + 1, dtype=x.dtype, device=x.device)
-    window = torch.exp(-0.5 * (offsets_px / _SSIM_SIGMA_PX) ** 2)
-    window = (window / window.sum()).view(1, 1, 1, -1)
-    slices = functional.pad(x.reshape(-1, 1, *x.shape[-2:]), (_SSIM_RADIUS_PX,) * 4, mode="replicate")
-    return functional.conv2d(functional.conv2d(slices, window), window.mT).reshape(x.shape)
+    return blur(x, _SSIM_SIGMA_PX, _SSIM_RADIUS_PX)
