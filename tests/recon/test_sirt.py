@@ -59,3 +59,14 @@ def test_batch_equals_one_by_one(projector: Projector, x_mu: torch.Tensor) -> No
     y = projector.forward(x_mu)
     batch = sirt(y, projector, n_iterations=4)
     torch.testing.assert_close(batch[1:], sirt(y[1:], projector, n_iterations=4), rtol=0, atol=1e-7)
+
+
+def test_a_mask_a_slice_is_each_slice_with_its_own_mask(projector: Projector, x_mu: torch.Tensor) -> None:
+    masks = torch.zeros(2, 1, 40, 40, dtype=torch.bool)
+    masks[0, :, ::2] = True
+    masks[1, :, :, :22] = True
+    y = torch.where(masks, projector.forward(x_mu), torch.nan)
+    together = sirt(y, projector, masks, n_iterations=5)
+    for i in range(2):
+        alone = sirt(y[i : i + 1], projector, masks[i, 0], n_iterations=5)
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-7)
