@@ -47,19 +47,19 @@ class Implant:
         grid: Grid,
         center_mm: tuple[float, float],
         angle_rad: float,
-        subpixel_mm: float = SUBPIXEL_MM,
+        subpixel_mm: float | None = None,
         z_range_mm: tuple[float, float] | None = None,
     ) -> torch.Tensor:
         """Return which part of each pixel or voxel is metal.
 
-        A pixel is sampled at a lattice of points no farther apart than `subpixel_mm`, four a side at the least. On a
-        3-D grid the implant is a prism: every slice is the outline times the part of its thickness in `z_range_mm`.
+        A pixel is sampled at a lattice of points. On a 3-D grid the implant is a prism: every slice is the outline
+        times the part of its thickness in `z_range_mm`.
 
         Args:
             grid: 2-D, or 3-D together with `z_range_mm`.
             center_mm: where the origin of the implant goes, (y, x).
             angle_rad: by how much it is turned, anticlockwise about +z (from +x to +y).
-            subpixel_mm: largest distance of the sampling points.
+            subpixel_mm: largest distance of the sampling points; None is `SUBPIXEL_MM` and four a side at the least.
             z_range_mm: lower and upper end of the prism.
 
         Returns:
@@ -77,13 +77,13 @@ class Implant:
         return along_z[:, None, None] * plane
 
     def _plane_fraction(
-        self, grid: Grid, center_mm: tuple[float, float], angle_rad: float, subpixel_mm: float
+        self, grid: Grid, center_mm: tuple[float, float], angle_rad: float, subpixel_mm: float | None
     ) -> torch.Tensor:
         fraction = torch.zeros(grid.shape)
         rows, columns = (self._span(grid, axis, center_mm[axis]) for axis in (0, 1))
         if rows.stop <= rows.start or columns.stop <= columns.start:
             return fraction
-        n_y, n_x = (max(4, math.ceil(spacing / subpixel_mm)) for spacing in grid.spacing_mm)
+        n_y, n_x = (_points_a_side(spacing, subpixel_mm) for spacing in grid.spacing_mm)
         y_mm = _subpixels(grid, 0, rows, n_y)[:, None] - center_mm[0]
         x_mm = _subpixels(grid, 1, columns, n_x)[None, :] - center_mm[1]
         cos, sin = math.cos(angle_rad), math.sin(angle_rad)
@@ -147,6 +147,13 @@ def _area_mm2(outline: Outline) -> float:
     side_mm = ((np.arange(300) + 0.5) / 150 - 1) * outline.radius_mm
     share = (outline.distance_mm(side_mm[:, None], side_mm[None, :]) < 0).mean()
     return float(share) * 4 * outline.radius_mm**2
+
+
+def _points_a_side(spacing_mm: float, subpixel_mm: float | None) -> int:
+    """Return at how many points a pixel is sampled along an axis."""
+    if subpixel_mm is None:
+        return max(4, math.ceil(spacing_mm / SUBPIXEL_MM))
+    return math.ceil(spacing_mm / subpixel_mm)
 
 
 def _subpixels(grid: Grid, axis: int, pixels: slice, n: int) -> FloatArray:

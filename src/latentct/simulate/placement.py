@@ -101,7 +101,9 @@ def place(implant: Implant, site: Site, *, generator: torch.Generator, n_poses: 
         score = _score(implant.fraction(site.grid, *pose, subpixel_mm=1.0).numpy(), site)
         if score > best_score:
             best, best_score = pose, score
-    return None if best is None else implant.fraction(site.grid, *best)
+    if best is None:
+        return None
+    return implant.fraction(site.grid, *best) * torch.from_numpy(site.allowed)  # a try may miss a sliver of a pixel
 
 
 def _anterior(body: BoolArray) -> BoolArray:
