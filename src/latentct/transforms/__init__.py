@@ -4,7 +4,7 @@ from latentct.transforms.augmentation import RandTabled
 from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
 from latentct.transforms.grid import ResampleSlicesd, resample_slices, slice_grid
 from latentct.transforms.implants import Implants, MetalFromFile, RandImplants, SliceCase, SliceMetal
-from latentct.transforms.simulation import SimulateScand, SimulateTruncationd
+from latentct.transforms.simulation import SimulateScand
 from latentct.transforms.slices import KeepSlicesd, SliceDataset, group_sampler
 from latentct.transforms.volumes import AttenuationToHUd, CheckVolumed, check_volumes, volumes_with_slices
 
@@ -19,7 +19,6 @@ __all__ = [
     "RandTabled",
     "ResampleSlicesd",
     "SimulateScand",
-    "SimulateTruncationd",
     "SliceCase",
     "SliceDataset",
     "SliceMetal",
