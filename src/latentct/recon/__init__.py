@@ -1,8 +1,9 @@
 """Reconstruction without learning: ``(y, projector, ray_mask) -> x_mu``."""
 
+from latentct.recon.completed import CompletedFBP
 from latentct.recon.fbp import FilteredBackProjection, fbp
 from latentct.recon.filters import FILTER_NAMES
 from latentct.recon.sirt import Sirt, sirt
 from latentct.recon.tv import TotalVariation, tv
 
-__all__ = ["FILTER_NAMES", "FilteredBackProjection", "Sirt", "TotalVariation", "fbp", "sirt", "tv"]
+__all__ = ["FILTER_NAMES", "CompletedFBP", "FilteredBackProjection", "Sirt", "TotalVariation", "fbp", "sirt", "tv"]
