@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 
-from latentct.correction import zero_fill
-from latentct.engines import Example, MethodComparison, ScanPrepareBatch, truncation_corrections
-from latentct.errors import InputError
+from latentct.correction import adaptive_detruncation, zero_fill
+from latentct.engines import Example, FoundBySearch, FrozenOutputs, HeldBack, MethodComparison, ScanPrepareBatch
 from latentct.geometry import Grid, ParallelBeam
 from latentct.inferers import LatentReconstruction, LatentReconstructionInferer
-from latentct.metrics import summarise
-from latentct.recon import fbp
-from latentct.transforms import SimulateTruncationd
+from latentct.metrics import paired_comparison, summarise
+from latentct.projectors import make_projector
+from latentct.recon import Sirt, fbp
+from latentct.simulate import make_scanner
+from latentct.tasks import CorrectionFBP, LimitedAngle, LinearInterpolation, Metal, Task, Truncation
+from latentct.transforms import RandImplants, SimulateScand
 from latentct.units import mu_to_hu
 
 from ..inferers.cases import HU_MAX, HU_MIN, MU_WATER, PRIOR_GRID, LinearPrior
@@ -28,16 +31,11 @@ GRID = Grid((60, 60), (6.0, 6.0))
 DIAMETER_MM = 160.0
 # the PSNR of an oracle is infinite, and so its spread is not a number
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-METRICS = {
-    "mae_inside_hu",
-    "mae_outside_hu",
-    "mae_sinogram",
-    "mae_inside_image_hu",
-    "mae_outside_image_hu",
-    "psnr_body",
-    "ssim_body",
-}
-METHODS = ["uncorrected", "cosine", "water_cylinder", "adt", "lsr"]
+BODY_METRICS = {"rmse_hu", "mae_hu", "psnr", "ssim", "honest_x2ct_psnr", "legacy_x2ct_psnr"}
+FIELD_METRICS = {"mae_inside_hu", "mae_outside_hu", "mae_sinogram", "mae_inside_image_hu", "mae_outside_image_hu"}
+METRICS = BODY_METRICS | FIELD_METRICS
+METHODS = ["uncorrected", "adt", "sirt", "lsr"]
+TRUNCATION = Truncation(DIAMETER_MM)
 
 
 def body_hu(scale: float) -> np.ndarray:
@@ -77,7 +75,12 @@ class Oracle:
 
 
 def simulate(patient: dict[str, Any]) -> dict[str, Any]:
-    return SimulateTruncationd("image", SCAN, DIAMETER_MM, MU_WATER)(patient)
+    return SimulateScand("image", SCAN, TRUNCATION, MU_WATER)(patient)
+
+
+def rivals() -> dict[str, Any]:
+    adt = CorrectionFBP(partial(adaptive_detruncation, scan=SCAN, mu_water=MU_WATER))
+    return {"uncorrected": None, "adt": adt, "sirt": Sirt(3)}
 
 
 def linear_search(**settings: Any) -> LatentReconstructionInferer:
@@ -89,30 +92,37 @@ class Evaluation:
     """One run of the loop, and what it drew and published."""
 
     def __init__(
-        self, output_dir: Path, inferer: Any = None, patients: Any = PATIENTS, decollate: bool = False, **options: Any
+        self,
+        output_dir: Path,
+        inferer: Any = None,
+        patients: Any = PATIENTS,
+        decollate: bool = False,
+        methods: Any = None,
+        task: Task = TRUNCATION,
+        simulation: Any = None,
+        **options: Any,
     ) -> None:
         self.drawn: dict[str, Example] = {}
         self.published: list[tuple[dict[str, Any], list[str]]] = []
         self.output_dir = output_dir
         inferer = inferer or Oracle()
+        prepare_batch = ScanPrepareBatch(SCAN, task)
         self.comparison = MethodComparison(
-            truncation_corrections(SCAN, MU_WATER),
+            rivals() if methods is None else methods,
             inferer,
-            SCAN,
-            DIAMETER_MM,
+            prepare_batch,
             MU_WATER,
             output_dir,
             figure=self._draw,
             publish=self._publish,
             **options,
         )
-        dataset = Dataset(patients, SimulateTruncationd("image", SCAN, DIAMETER_MM, MU_WATER))
         self.evaluator = SupervisedEvaluator(
             device=torch.device("cpu"),
-            val_data_loader=DataLoader(dataset, batch_size=1),
+            val_data_loader=DataLoader(Dataset(patients, simulation or simulate), batch_size=1),
             network=LinearPrior(),
             inferer=inferer,
-            prepare_batch=ScanPrepareBatch(SCAN),
+            prepare_batch=prepare_batch,
             val_handlers=[self.comparison],
             decollate=decollate,
         )
@@ -148,9 +158,9 @@ def test_keys(oracle):
 
 def test_the_complete_scan_is_without_error(oracle):
     lsr = oracle.metrics["methods"]["lsr"]
-    for metric in ("mae_inside_hu", "mae_outside_hu", "mae_sinogram"):
+    for metric in ("mae_inside_hu", "mae_outside_hu", "mae_sinogram", "rmse_hu", "mae_hu"):
         assert lsr[metric]["mean"] == 0
-    assert lsr["ssim_body"]["mean"] == pytest.approx(1, abs=1e-5)
+    assert lsr["ssim"]["mean"] == pytest.approx(1, abs=1e-5)
     assert lsr["mae_outside_image_hu"]["mean"] > 5  # the FBP of a coarse scan is not the image
 
 
@@ -173,7 +183,10 @@ def test_a_rival_by_hand(oracle):
     assert row["mae_inside_image_hu"] == pytest.approx(np.abs(truncated - image_hu)[inside].mean(), rel=1e-4)
     outside = (image_hu > -1000) & ~inside  # the body without its lungs, which lie inside
     assert row["mae_outside_hu"] == pytest.approx(np.abs(truncated - reference)[outside].mean(), rel=0.02)
+    body = image_hu > -1000  # lungs included: they lie inside
+    assert row["rmse_hu"] == pytest.approx(np.sqrt(((truncated - reference)[body] ** 2).mean()), rel=0.02)
     assert row["mae_sinogram"] == pytest.approx(y[..., ~torch.from_numpy(u)].abs().mean().item(), rel=1e-4)
+    assert row["legacy_x2ct_psnr"] - row["honest_x2ct_psnr"] == pytest.approx(20 * math.log10(4095 / 2500), abs=1e-4)
 
 
 def test_slices_are_averaged_within_a_patient_first(oracle):
@@ -194,6 +207,12 @@ def test_figures_of_best_median_and_worst(oracle):
     assert example.sinogram.shape == example.ray_mask.shape == SCAN.sinogram_shape
     assert example.extent_mm == (360.0, 360.0)
     assert np.array_equal(example.methods_sinogram["uncorrected"], example.sinogram * example.ray_mask)
+    measured = example.ray_mask
+    for name, sinogram in example.methods_sinogram.items():
+        assert np.array_equal(sinogram[measured], example.sinogram[measured]), name
+    shown = torch.as_tensor(example.methods_hu["sirt"], dtype=torch.float32)[None, None]
+    projected = make_projector(GRID, SCAN)((shown / 1000 + 1) * MU_WATER)[0, 0].numpy()
+    assert example.methods_sinogram["sirt"][~measured] == pytest.approx(projected[~measured], abs=1e-3)
 
 
 def test_patients_are_ranked_by_the_search_outside(tmp_path):
@@ -224,11 +243,11 @@ def test_without_intervals_figures_are_plain_numbers(tmp_path, capsys):
     assert list(run.drawn) == ["figure.png"]
     for figures in run.metrics["methods"].values():
         assert set(figures) == METRICS
-        assert all(isinstance(figure, float) for name, figure in figures.items() if name != "psnr_body")
+        assert all(isinstance(figure, float) for name, figure in figures.items() if "psnr" not in name)
     table = capsys.readouterr().out
     adt = run.metrics["methods"]["adt"]
     assert f"{adt['mae_inside_hu']:.1f}" in table
-    assert [line.split()[0] for line in table.splitlines()[:6]] == ["method", *METHODS]
+    assert [line.split()[0] for line in table.splitlines()[:5]] == ["method", *METHODS]
     assert str(tmp_path / "figure.png") in table
 
 
@@ -237,15 +256,15 @@ def test_evaluators_that_take_the_batch_apart_are_scored_as_well(oracle, tmp_pat
     assert apart["methods"]["adt"] == oracle.metrics["methods"]["adt"]
 
 
-def test_table_with_intervals(oracle):
-    line = next(line for line in oracle.comparison.table().splitlines() if line.startswith("adt"))
-    figure = oracle.metrics["methods"]["adt"]["mae_outside_hu"]
+def test_table_with_intervals(tmp_path, capsys):
+    figure = Evaluation(tmp_path).metrics["methods"]["adt"]["mae_outside_hu"]
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("adt"))
     low, high = figure["ci95"]
     assert f"{figure['mean']:.1f} [{low:.1f}, {high:.1f}]" in line
 
 
 def test_no_patient_in_what_is_written(oracle):
-    text = (oracle.output_dir / "metrics.json").read_text() + oracle.comparison.table()
+    text = (oracle.output_dir / "metrics.json").read_text()
     assert "Jane" not in text
     assert "Roe" not in text
     assert {len(row["volume"]) for row in oracle.metrics["slices"]} == {12}
@@ -261,61 +280,184 @@ def test_search_end_to_end(tmp_path):
     assert lsr < uncorrected
 
 
-def test_search_cannot_see_what_was_not_measured(tmp_path):
-    class Tampered(SimulateTruncationd):
-        def __call__(self, data: Any) -> Any:
-            d = super().__call__(data)
-            d["sinogram"] = torch.where(d["ray_mask"], d["sinogram"], 100.0)
-            return d
+def test_no_method_can_see_what_was_not_measured(tmp_path):
+    def tampered(patient: Any) -> Any:
+        d = simulate(patient)
+        return d | {"sinogram": torch.where(d["ray_mask"], d["sinogram"], 100.0)}
 
-    inferer, found = linear_search(), []
-    for simulation in (SimulateTruncationd, Tampered):
-        dataset = Dataset(PATIENTS[:1], simulation("image", SCAN, DIAMETER_MM, MU_WATER))
-        SupervisedEvaluator(
-            device=torch.device("cpu"),
-            val_data_loader=DataLoader(dataset, batch_size=1),
-            network=LinearPrior(),
-            inferer=inferer,
-            prepare_batch=ScanPrepareBatch(SCAN),
-            decollate=False,
-        ).run()
-        found.append(inferer.last)
-    assert torch.equal(found[0].y_hat, found[1].y_hat)
-    assert torch.equal(found[0].x_mu, found[1].x_mu)
-    assert torch.equal(found[0].z, found[1].z)
+    found = []
+    for name, simulation in (("true", simulate), ("tampered", tampered)):
+        inferer = linear_search()
+        run = Evaluation(tmp_path / name, inferer, PATIENTS[:1], simulation=simulation)
+        found.append((inferer.last, run.drawn["figure_best.png"].methods_hu))
+    assert torch.equal(found[0][0].x_mu, found[1][0].x_mu)
+    for method in METHODS:
+        assert np.array_equal(found[0][1][method], found[1][1][method]), method
 
 
-def batch(**changes: Any) -> dict[str, Any]:
-    (loaded,) = DataLoader(Dataset([PATIENTS[0]], simulate), batch_size=1)
-    return loaded | changes
+# The reference stays closed until everything is frozen.
 
 
-def test_scan_prepare_batch():
-    loaded = batch()
-    inputs, label, args, kwargs = ScanPrepareBatch(SCAN)(loaded, "cpu")
-    ray_mask = kwargs["ray_mask"]
-    assert inputs.shape == (1, 1, 2, *SCAN.sinogram_shape)
-    assert ray_mask.shape == SCAN.sinogram_shape
-    assert torch.equal(inputs[..., ray_mask], loaded["sinogram"][..., ray_mask])
-    assert not inputs[..., ~ray_mask].any()
-    assert label is loaded["image"]
-    assert args == ()
-    assert kwargs["projector"].grid == GRID
-    assert kwargs["projector"].scan is SCAN
+def peek_into_the_batch(run: dict[str, Any]) -> Any:
+    return run["evaluator"].state.batch["reference"]
 
 
-def test_scans_that_are_not_finite_are_refused():
-    broken = batch()["sinogram"].clone()
-    broken[0, 0, 0, 3, 4] = torch.nan
-    with pytest.raises(InputError, match="the scan holds values that are not finite"):
-        ScanPrepareBatch(SCAN)(batch(sinogram=broken), "cpu")
+def peek_at_the_scanned_image(run: dict[str, Any]) -> Any:
+    return run["evaluator"].state.batch["image"]
 
 
-def test_corrections_by_name():
-    y = simulate(PATIENTS[0])
-    sinogram, ray_mask = y["sinogram"][0][:, None], y["ray_mask"]
-    filled = {n: f(sinogram, ray_mask) for n, f in truncation_corrections(SCAN, MU_WATER).items()}
-    assert list(filled) == METHODS[:-1]
-    for y_hat in filled.values():
-        assert torch.equal(y_hat[..., ray_mask], sinogram[..., ray_mask])
-    assert not any(torch.allclose(filled["adt"], filled[n]) for n in METHODS[:3])
+def peek_at_the_complete_scan(run: dict[str, Any]) -> Any:
+    return run["evaluator"].state.batch["sinogram"]
+
+
+def open_the_lock_early(run: dict[str, Any]) -> Any:
+    return run["comparison"].prepare_batch.held_back.open(None)
+
+
+@pytest.mark.parametrize(
+    ("peek", "error"),
+    [
+        (peek_into_the_batch, KeyError),
+        (peek_at_the_scanned_image, KeyError),
+        (peek_at_the_complete_scan, KeyError),
+        (open_the_lock_early, RuntimeError),
+    ],
+)
+def test_a_method_that_looks_for_the_reference_finds_none(tmp_path, monkeypatch, peek, error):
+    run: dict[str, Any] = {}
+    peeked: list[type] = []
+
+    def spy(y: torch.Tensor, projector: Any, ray_mask: torch.Tensor) -> torch.Tensor:
+        with pytest.raises(error):
+            peek(run)
+        peeked.append(error)
+        return fbp(y, projector.grid, projector.scan)
+
+    begin = MethodComparison.attach
+
+    def attach(comparison: MethodComparison, engine: Any) -> None:
+        run.update(comparison=comparison, evaluator=engine)
+        begin(comparison, engine)
+
+    monkeypatch.setattr(MethodComparison, "attach", attach)
+    Evaluation(tmp_path, patients=PATIENTS[:1], methods={"spy": spy})
+    assert peeked == [error]
+
+
+def test_the_engine_itself_gets_the_place_of_the_image_and_no_value(tmp_path):
+    label = Evaluation(tmp_path, patients=PATIENTS[:1]).evaluator.state.output["label"]
+    assert bool(torch.isnan(torch.as_tensor(label)).all())
+    assert np.allclose(label.affine, PATIENTS[0]["image"].affine)
+
+
+def test_a_method_that_changes_its_input_changes_nobody_elses(tmp_path):
+    def vandal(y: torch.Tensor, projector: Any, ray_mask: torch.Tensor) -> torch.Tensor:
+        y.fill_(9.0)
+        ray_mask.fill_(True)
+        return fbp(y, projector.grid, projector.scan)
+
+    with_vandal = Evaluation(tmp_path / "a", methods={"vandal": vandal, **rivals()}).metrics
+    without = Evaluation(tmp_path / "b").metrics
+    for method in METHODS:
+        assert with_vandal["methods"][method] == without["methods"][method], method
+
+
+def test_a_result_changed_after_it_was_frozen_is_an_error(tmp_path, monkeypatch):
+    kept: list[torch.Tensor] = []
+
+    def late(y: torch.Tensor, projector: Any, ray_mask: torch.Tensor) -> torch.Tensor:
+        kept.append(fbp(y, projector.grid, projector.scan))
+        return kept[-1]
+
+    def opened(held_back: HeldBack, outputs: FrozenOutputs) -> dict[str, Any]:
+        contents = see(held_back, outputs)
+        kept[-1].copy_(torch.as_tensor(contents["reference"])[0, 0][:, None])  # its own tensor: without effect
+        array = outputs.array("late")
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+        array.setflags(write=tamper)
+        if tamper:
+            array[:] = 0
+        return contents
+
+    see = HeldBack.open
+    monkeypatch.setattr(HeldBack, "open", opened)
+    tamper = False
+    honest = Evaluation(tmp_path / "a", patients=PATIENTS[:1], methods={"late": late}).metrics
+    assert honest["methods"]["late"]["rmse_hu"]["mean"] > 10
+    tamper = True
+    with pytest.raises(RuntimeError, match="output of late was changed after it was frozen"):
+        Evaluation(tmp_path / "b", patients=PATIENTS[:1], methods={"late": late})
+
+
+def test_the_prediction_of_the_evaluator_is_the_frozen_one(tmp_path):
+    run = Evaluation(tmp_path, patients=PATIENTS[:1])
+    prediction = run.evaluator.state.output["pred"]
+    shown = mu_to_hu(prediction[0, 0, 1], MU_WATER).numpy()
+    assert np.array_equal(shown, run.drawn["figure_best.png"].methods_hu["lsr"])
+
+
+def test_methods_may_build_on_what_the_search_found(tmp_path):
+    inferer = linear_search()
+    methods = {"again": FoundBySearch(inferer)}
+    figures = Evaluation(tmp_path, inferer, PATIENTS[:1], methods=methods).metrics["methods"]
+    assert figures["again"]["rmse_hu"] == figures["lsr"]["rmse_hu"]
+
+
+def test_the_search_is_compared_with_each_rival_patient_by_patient(tmp_path):
+    metrics = Evaluation(tmp_path, paired_test=partial(paired_comparison, seed=0)).metrics
+    assert list(metrics["lsr_against"]) == METHODS[:-1]
+    found = metrics["lsr_against"]["adt"]["mae_outside_hu"]
+    assert found["n_pairs"] == 2
+    adt = metrics["methods"]["adt"]["mae_outside_hu"]["mean"]
+    assert found["mean_difference"] == pytest.approx(-adt)  # the oracle has no error
+
+
+# Other tasks.
+
+
+def test_a_limited_angle_has_no_field_of_measurement(tmp_path):
+    task = LimitedAngle(2.0)
+    simulation = SimulateScand("image", SCAN, task, MU_WATER)
+    run = Evaluation(tmp_path, linear_search(), PATIENTS[:1], task=task, simulation=simulation, methods={"s": Sirt(2)})
+    assert set(run.metrics["methods"]["lsr"]) == BODY_METRICS
+    assert (run.metrics["task"], run.metrics["settings"]) == ("limited_angle", {"arc_rad": 2.0, "start_rad": 0.0})
+    assert run.drawn["figure_best.png"].diameter_mm is None
+
+
+@pytest.fixture(scope="module")
+def metal(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    task = Metal(mu_water=MU_WATER)
+    scanner = make_scanner(120, mu_water=MU_WATER, i0_photons=None, electronic_photons=0.0)
+    implants = RandImplants(sizes_mm2=(450.0, 1100.0), materials=("titanium", "iron"))
+    simulation = SimulateScand("image", SCAN, task, MU_WATER, scanner, implants)
+    methods = {"uncorrected": None, "li": LinearInterpolation()}
+    folder = tmp_path_factory.mktemp("metal")
+    return Evaluation(folder, linear_search(), PATIENTS, task=task, simulation=simulation, methods=methods)
+
+
+def test_metal_has_the_eight_scores_too(metal):
+    names = {name for name in metal.metrics["methods"]["lsr"] if name.startswith("ct_mar_")}
+    assert len(names) == 9
+    assert metal.metrics["methods"]["uncorrected"]["ct_mar_rmse"]["mean"] == pytest.approx(4)
+    assert metal.metrics["methods"]["li"]["ct_mar_rmse"]["mean"] < 4
+
+
+def test_metal_is_put_back_into_every_result_alike(metal):
+    example = metal.drawn["figure_worst.png"]
+    first_hu = example.methods_hu["uncorrected"]
+    solid = first_hu > 4000
+    assert solid.any()
+    for name in ("li", "lsr"):
+        assert np.array_equal(example.methods_hu[name][solid], first_hu[solid]), name
+        assert not np.array_equal(example.methods_hu[name], first_hu), name
+
+
+def test_metal_is_summarised_by_size_and_material(metal):
+    groups = metal.metrics["groups"]
+    assert set(groups) == {"metal_size_1", "metal_size_2", "metal_titanium", "metal_iron"}
+    by_size = [groups[f"metal_size_{i}"] for i in (1, 2)]
+    assert sum(group["n_slices"] for group in by_size) == metal.metrics["n_slices"] == 6
+    assert set(by_size[0]["methods"]) == {"uncorrected", "li", "lsr"}
+    largest, smallest = (group["methods"]["uncorrected"]["rmse_hu"]["mean"] for group in by_size[::-1])
+    assert largest != smallest

@@ -15,6 +15,7 @@ from latentct.errors import InputError, root_cause
 
 CONFIGS = {
     "training": ("train.yaml",),
+    "training_unet": ("train.yaml", "train_unet.yaml"),
     "evaluating": ("train.yaml", "evaluate.yaml"),
     "inference": ("inference.yaml",),
 }
@@ -25,7 +26,7 @@ _OF_MONAI = ("logging_file", "meta_file", "tracking")
 def run(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Bundle's folder, e.g. bundles/lsr_truncation.")],
-    run_id: Annotated[str, typer.Argument(help="training, evaluating or inference.")],
+    run_id: Annotated[str, typer.Argument(help="training, training_unet, evaluating or inference.")],
     layer: Annotated[
         list[str] | None, typer.Option(help="Further config of the bundle on top, e.g. smoke; repeat for more.")
     ] = None,
@@ -103,7 +104,7 @@ def refuse_unknown_keys(overrides: Mapping[str, Any], files: list[Path]) -> None
         return
     from monai.bundle import ConfigParser
 
-    config = ConfigParser.load_config_files([str(file) for file in files])
+    config = with_shared_entries(ConfigParser.load_config_files([str(file) for file in files]))
     known = [*_OF_MONAI, *_ids(config)]
     for key in overrides:
         if key.replace("#", "::") not in known:
@@ -116,14 +117,34 @@ def _run_workflow(bundle: Path, run_id: str, files: list[Path], overrides: Mappi
     from monai.bundle import ConfigWorkflow
 
     warnings.filterwarnings("ignore", message="parsing config_file")
+    of_monai = {key: value for key, value in overrides.items() if key in _OF_MONAI}
     workflow = ConfigWorkflow(
-        config_file=[str(file) for file in files], run_id=run_id, bundle_root=str(bundle), **overrides
+        config_file=[str(file) for file in files], run_id=run_id, bundle_root=str(bundle), **of_monai
     )
+    workflow.parser.set(with_shared_entries(workflow.parser.get()))
+    workflow.parser.update({key: value for key, value in overrides.items() if key not in _OF_MONAI})
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_traceback)
     workflow.initialize()
     workflow.run()
     workflow.finalize()
+
+
+def with_shared_entries(config: Any) -> Any:
+    """Return a config with the entries in place that it reads from files of other bundles, `%file::key`.
+
+    MONAI does so after overrides; before them, keys of what is shared can be overridden like a bundle's own.
+    """
+    from monai.bundle import ConfigParser
+
+    if isinstance(config, dict):
+        return {key: with_shared_entries(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [with_shared_entries(value) for value in config]
+    if not isinstance(config, str) or not config.startswith("%"):
+        return config
+    file, key = ConfigParser.split_path_id(config[1:])
+    return ConfigParser(ConfigParser.load_config_file(file))[key] if file else config
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

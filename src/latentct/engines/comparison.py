@@ -168,13 +168,14 @@ class MethodComparison:
         assert found is not None and measurement is not None
         results = {name: self._solve(method, measurement) for name, method in self.methods.items()}
         results["lsr"] = found.x_mu
+        rays = FrozenOutputs({name: self._rays(name, x_mu, measurement) for name, x_mu in results.items()})
         put_back = self._metal(measurement)
         results = {name: x_mu if self._is_uncorrected(name) else put_back(x_mu) for name, x_mu in results.items()}
         frozen = FrozenOutputs(results)
         engine.state.output[K.PRED] = frozen["lsr"].reshape(engine.state.output[K.PRED].shape)
         contents = self.prepare_batch.held_back.open(frozen)
         truth = truth_of(contents, measurement.projector.grid, self.diameter_mm, METAL_MARGIN_MM)
-        self._score(engine.state.batch, frozen, measurement, truth)
+        self._score(engine.state.batch, frozen, rays, measurement, truth)
 
     def _solve(self, method: Reconstructor | None, measurement: Measurement) -> Tensor:
         return self._first(measurement) if method is None else measurement.solve(method)
@@ -195,19 +196,25 @@ class MethodComparison:
         first = self._first(measurement)
         return lambda x_mu: reinsert_metal(x_mu, metal.to(x_mu.device), first.to(x_mu))
 
-    def _score(self, batch: Mapping[str, Any], frozen: FrozenOutputs, measurement: Measurement, truth: Truth) -> None:
+    def _score(
+        self,
+        batch: Mapping[str, Any],
+        images: FrozenOutputs,
+        rays: FrozenOutputs,
+        measurement: Measurement,
+        truth: Truth,
+    ) -> None:
         patient, volume = (str(batch[key][0]) for key in ("patient", "sha256"))
         groups = slice_groups(batch, len(truth.body))
+        ray_mask, first_hu = measurement.ray_mask.cpu(), mu_to_hu(self._first(measurement).cpu(), self.mu_water)
         methods_hu, sinograms = {}, {}
-        for name in frozen:
-            x_mu = frozen[name]
-            x_hu = methods_hu[name] = mu_to_hu(x_mu, self.mu_water)
-            y_hat = sinograms[name] = self._rays(name, x_mu, measurement)
+        for name in images:
+            x_hu = methods_hu[name] = mu_to_hu(images[name], self.mu_water)
+            y_hat = sinograms[name] = rays[name]
             scores = image_scores(x_hu, truth, self.hu_min, self.hu_max)
             if truth.inside is not None:
-                scores = truncation_scores(x_hu, y_hat, measurement.ray_mask.cpu(), truth) | scores
+                scores = truncation_scores(x_hu, y_hat, ray_mask, truth) | scores
             if truth.metal is not None:
-                first_hu = mu_to_hu(self._first(measurement).cpu(), self.mu_water)
                 scores |= metal_scores(x_hu, first_hu, truth, measurement.projector.grid)
             self.table.add(name, patient, volume, groups, scores)
         self._examples[patient] = self._example(truth, methods_hu, sinograms, measurement)
@@ -226,7 +233,7 @@ class MethodComparison:
         if isinstance(method, CorrectionFBP):
             return method.correction(measurement.y.clone(), measurement.ray_mask.clone()).cpu()
         projector = make_projector(measurement.projector.grid, self.prepare_batch.scan, "auto")
-        return torch.where(measurement.ray_mask.cpu(), measurement.y.cpu(), projector(x_mu))
+        return torch.where(measurement.ray_mask.cpu(), measurement.y.cpu(), projector(x_mu.cpu()))
 
     def _example(
         self, truth: Truth, methods_hu: Mapping[str, Tensor], sinograms: Mapping[str, Tensor], measurement: Measurement
