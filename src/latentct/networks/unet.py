@@ -35,7 +35,7 @@ class ResidualUNet(nn.Module):
     def __init__(
         self,
         in_channels: int = 1,
-        features: Sequence[int] = (32, 64, 96, 128, 192, 32),
+        features: Sequence[int] = (24, 48, 96, 128, 192, 24),
         norm_num_groups: int = 8,
     ) -> None:
         super().__init__()
