@@ -7,7 +7,20 @@ import math
 import torch
 from torch import Tensor
 
+from latentct.correction.seam import smooth_seam
 from latentct.geometry import ParallelBeam, Scan2D
+
+
+def complete_rays(y: Tensor, y_hat: Tensor, ray_mask: Tensor, scan: Scan2D) -> Tensor:
+    """Return p = M y + (1 - M) y_hat with smooth joints along the rows of the detector and from view to view.
+
+    Args:
+        y: line integrals (B, C, A, U); only those where `ray_mask` is True are read.
+        y_hat: synthesised line integrals of the same shape.
+        ray_mask: bool (A, U) or (B, 1, A, U), True = measured.
+        scan: parallel or fan beam.
+    """
+    return view_seam(smooth_seam(y, y_hat, ray_mask, scan.bin_mm), y_hat, ray_mask, scan)
 
 
 def view_seam(

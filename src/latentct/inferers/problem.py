@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from latentct.correction.seam import smooth_seam
-from latentct.correction.view_seam import view_seam
+from latentct.correction.view_seam import complete_rays
 from latentct.geometry import Scan2D
 from latentct.inferers.forward import ForwardModel
 from latentct.inferers.measured import measured_part
@@ -75,8 +74,7 @@ class ScannedPrior:
         """Return p: the measured rays as they are, the others from G(z), joined smoothly along rows and over views."""
         with torch.no_grad():
             y_hat = self.model(self.decode(z), self._projector)
-        joined = smooth_seam(y, y_hat, ray_mask, self.scan.bin_mm)
-        return view_seam(joined, y_hat, ray_mask, self.scan)
+        return complete_rays(y, y_hat, ray_mask, self.scan)
 
     def reconstruct(self, y_hat: Tensor) -> Tensor:
         """Return the FBP of complete line integrals on the scan's own grid, 1/mm."""

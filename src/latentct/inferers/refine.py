@@ -1,4 +1,4 @@
-"""A latent reconstruction as the prior of a total variation that has the last word on the measured rays."""
+"""A latent reconstruction as the prior of a total variation that has the last word on the missing rays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from latentct.correction.view_seam import complete_rays
+from latentct.geometry import Scan2D
 from latentct.projectors import Projector
+from latentct.recon import fbp
 from latentct.recon.tv import tv
 from latentct.units import MU_WATER_70KEV
 
@@ -14,41 +17,55 @@ Reconstructor = Callable[[Tensor, Projector, Tensor], Tensor]
 
 
 class LatentPriorTV:
-    """The reconstructor `lsr_tv`: total variation of the image and of its difference to a learned one.
+    """The reconstructor `lsr_tv`: total variation started from a learned image, then the scan completed from it.
+
+        x_tv = argmin_x |M (A x - y)|^2 / 2 + w [(1 - a) TV(x) + a TV(x - x_prior)],    x = FBP(M y + (1 - M) A x_tv)
 
     As in prior image constrained compressed sensing (Chen, Tang and Leng 2008, doi 10.1118/1.2836423) with the latent
     reconstruction in the place of the earlier scan: edges that either the measured rays or the prior image have are
-    free. The search starts from the prior image, so that what no measured ray sees stays near it.
+    free. The steps begin at the prior image and are few, so that what no measured ray sees stays near it. The image
+    explains the measured rays better than the prior alone can; the missing rays are synthesised from it, and the result
+    is the filtered back-projection of the completed scan, as that of the latent search is.
 
     Args:
         prior: any reconstructor, `(y, projector, ray_mask) -> x_mu`; the latent search with a network bound to it.
-        weight: weight of the total variation, see `latentct.recon.tv.tv`.
+        weight: w, see `latentct.recon.tv.tv`.
         n_iterations: steps of the total variation.
-        prior_share: share of the difference's variation, 0 to 1; the rest is that of the image itself.
+        prior_share: a, share of the difference's variation, 0 to 1; the rest is that of the image itself.
         mu_water: attenuation of water in 1/mm at the energy of the scan, the unit of `weight`.
+        filter_name: ramp filter of the reconstruction.
     """
 
     def __init__(
         self,
         prior: Reconstructor,
-        weight: float = 0.01,
-        n_iterations: int = 60,
+        weight: float = 0.003,
+        n_iterations: int = 50,
         prior_share: float = 0.5,
         mu_water: float = MU_WATER_70KEV,
+        filter_name: str = "ram-lak",
     ) -> None:
         self.prior = prior
         self.weight = weight
         self.n_iterations = n_iterations
         self.prior_share = prior_share
         self.mu_water = mu_water
+        self.filter_name = filter_name
 
     def __call__(self, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
         """Return slices (B, 1, H, W) in 1/mm of line integrals (B, 1, A, U); what is not measured is not read."""
         return self.refine(self.prior(y, projector, ray_mask), y, projector, ray_mask)
 
     def refine(self, x_prior_mu: Tensor, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
-        """Return the refinement of a prior image that is there already, (B, 1, H, W) in 1/mm on the same grid."""
-        return tv(
+        """Return the refinement of a prior image that is there already, (B, 1, H, W) in 1/mm on the same grid.
+
+        Raises:
+            TypeError: the scan is no parallel or fan beam.
+        """
+        scan = projector.scan
+        if not isinstance(scan, Scan2D):
+            raise TypeError(f"refinement is for parallel and fan beams, not {type(scan).__name__}")
+        x_mu = tv(
             y,
             projector,
             ray_mask,
@@ -59,3 +76,5 @@ class LatentPriorTV:
             x_prior=x_prior_mu,
             prior_share=self.prior_share,
         )
+        y_hat = complete_rays(y, projector(x_mu), ray_mask, scan)
+        return fbp(y_hat, projector.grid, scan, self.filter_name)
