@@ -10,10 +10,11 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 import latentct.engines.unet
-from latentct.engines import FirstReconstructionError, FirstReconstructions, SameDraws
+from latentct.engines import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
 from latentct.errors import InputError
 from latentct.geometry import Grid, ParallelBeam
 from latentct.projectors import make_projector
+from latentct.recon import fbp
 from latentct.simulate import make_scanner
 from latentct.tasks import Truncation, first_reconstruction
 from latentct.transforms.implants import SliceMetal
@@ -33,12 +34,26 @@ def scans(**settings: object) -> FirstReconstructions:
     return FirstReconstructions(GRID, -1000.0, 3000.0, n_views=(60, 60), **settings)
 
 
-def test_a_complete_scan_shows_the_slice():
+def test_a_scan_without_a_task_and_the_complete_one_show_the_slice():
     x = torch.cat([disk(180), disk(90)])
-    out = scans(bin_mm=4.0)(x)
-    assert out.shape == x.shape
-    assert (out - x).abs().mean() < 0.003
-    assert out[x > 0.24].mean() == pytest.approx(0.25, abs=0.002)  # 8 HU
+    for out in scans(bin_mm=4.0)(x):
+        assert out.shape == x.shape
+        assert (out - x).abs().mean() < 0.003
+        assert out[x > 0.24].mean() == pytest.approx(0.25, abs=0.002)  # 8 HU
+
+
+def test_the_target_is_the_complete_scan_of_the_beam_without_noise_and_metal():
+    x = disk(150)
+    scanner = make_scanner(**IDEAL | {"kvp": 120.0, "i0_photons": 1e3, "scatter_to_primary": 0.3})
+    settings = {"scanner": scanner, "task": Truncation(150.0), "complete_views": 90, "arc_rad": (2.0, 2.0)}
+    scan = ParallelBeam.equally_spaced(90, math.pi, 364, 2.0)
+    y = scanner.noiseless().scan(4 * MU_WATER_70KEV * x, make_projector(GRID, scan))
+    expected = fbp(y, GRID, scan) / MU_WATER_70KEV / 4
+    assert torch.allclose(scans(**settings)(x)[1], expected, atol=1e-5)
+    assert (scans(complete_views=90)(x)[1] - expected)[x > 0.24].abs().max() > 0.005  # of another beam
+    implants = Implants()
+    assert torch.allclose(scans(**settings, implants=implants)(x)[1], expected, atol=1e-5)
+    assert implants.cases
 
 
 def test_a_task_leaves_rays_out_and_the_rest_is_first_reconstructed():
@@ -47,9 +62,10 @@ def test_a_task_leaves_rays_out_and_the_rest_is_first_reconstructed():
     projector = make_projector(GRID, scan)
     y = projector(4 * MU_WATER_70KEV * x)
     expected = first_reconstruction(y, task.ray_mask(y, projector), GRID, scan) / MU_WATER_70KEV / 4
-    out = scans(task=task)(x)
+    out, complete = scans(task=task)(x)
     assert torch.allclose(out, expected, atol=1e-5)
     assert (out - x)[x > 0.1].abs().mean() > 0.005  # 20 HU
+    assert (complete - x)[x > 0.1].abs().mean() < 0.003
 
 
 def test_views_and_arcs_are_drawn_from_their_ranges():
@@ -69,7 +85,7 @@ def test_scanner_measures():
     x = disk(150)
     torch.manual_seed(0)
     plain, ideal, noisy, other = (
-        scans(scanner=scanner)(x)
+        scans(scanner=scanner)(x)[0]
         for scanner in (None, make_scanner(**IDEAL), *[make_scanner(**IDEAL | {"i0_photons": 1e4})] * 2)
     )
     assert torch.allclose(ideal, plain, atol=1e-5)
@@ -125,10 +141,20 @@ def test_every_slice_is_scanned_with_its_own_metal():
 
 def test_range_gradient_and_kind_of_tensor():
     x = MetaTensor(10 * torch.rand(1, 1, 64, 64)).requires_grad_()
-    out = scans(task=Truncation(60.0))(x)
-    assert type(out) is torch.Tensor
-    assert (out.min(), out.max()) == (-0.25, 1.25)
-    assert not out.requires_grad
+    for out in scans(task=Truncation(60.0))(x):
+        assert type(out) is torch.Tensor
+        assert not out.requires_grad
+    first, complete = scans(task=Truncation(60.0))(x)
+    assert (first.min(), first.max()) == (-0.25, 1.25)
+    assert complete.max() > 2
+
+
+def test_batch_is_first_and_complete():
+    inputs, target = ScannedPrepareBatch(lambda x: (x + 1, x + 2), key="slice")(
+        {"slice": torch.zeros(2, 1, 4, 4)}, "cpu", dtype=torch.float64
+    )
+    assert (inputs.dtype, target.dtype) == (torch.float64, torch.float64)
+    assert (inputs.unique().item(), target.unique().item()) == (1, 2)
 
 
 def test_error_of_the_input_by_hand():
@@ -155,4 +181,4 @@ def test_every_validation_draws_the_same_and_training_goes_on():
 
 
 def test_doctest():
-    assert doctest.testmod(latentct.engines.unet) == (0, 2)
+    assert doctest.testmod(latentct.engines.unet) == (0, 3)

@@ -4,7 +4,7 @@ from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
 from latentct.engines.comparison import Example, FoundBySearch, MethodComparison
 from latentct.engines.corruption import IncompleteReconstruction
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
-from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws
+from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
 from latentct.engines.vae import (
     AutocastInferer,
     AutoencoderPrepareBatch,
@@ -33,6 +33,7 @@ __all__ = [
     "MethodComparison",
     "SameDraws",
     "ScanPrepareBatch",
+    "ScannedPrepareBatch",
     "TrainingCheckpoint",
     "export_half",
     "load_weights",
