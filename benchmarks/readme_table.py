@@ -36,6 +36,7 @@ METHODS = {
     "fbp": "FBP",
     "sirt": "SIRT",
     "tv": "TV",
+    "tv_filled": "TV, rays filled",
     "li": "LI",
     "nmar": "NMAR (Meyer)",
     "unet": "U-Net",

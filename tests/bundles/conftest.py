@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from latentct.io.manifest_builder import VolumeDefaults, build_manifest, write_manifest
 from latentct.io.nifti import write_volume
@@ -74,6 +75,16 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     manifest = build_manifest(folder, defaults, "synthetic", rows=rows)
     write_manifest(manifest, folder / "synthetic.json")
     return DataSet(folder, folder / "synthetic.json")
+
+
+@pytest.fixture(scope="session")
+def unet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a U-Net of the bundles that has learned nothing yet, which gives back its input."""
+    folder = checks.ROOT / "bundles" / "lsr_truncation" / "configs"
+    network = checks.parse([folder / "train.yaml", folder / "train_unet.yaml"]).get_parsed_content("unet_def")
+    path = tmp_path_factory.mktemp("unet") / "unet.pt"
+    torch.save({name: value.half() for name, value in network.state_dict().items()}, path)
+    return path
 
 
 def monai_command(bundle: Path, run_id: str, *configs: str) -> list[str]:

@@ -31,7 +31,6 @@ FILES = (
     "configs/logging.conf",
     "docs/README.md",
     "docs/data_license.txt",
-    "models/model.pt",
 )
 RUN_IDS = {"train": "training", "evaluate": "evaluating", "inference": "inference"}
 LARGEST_WEIGHTS_BYTES = 20 * 1000**2
@@ -44,12 +43,17 @@ def metadata(bundle: Path) -> dict[str, Any]:
     return json.loads((bundle / "configs" / "metadata.json").read_text())
 
 
+def weights_file(bundle: Path) -> Path:
+    """The weights of the prior, which several bundles share."""
+    return checks.ROOT / checks.parse([bundle / "configs" / "inference.yaml"])["ckpt_path"]
+
+
 def inference_network(bundle: Path) -> torch.nn.Module:
     return checks.parse([bundle / "configs" / "inference.yaml"]).get_parsed_content("network_def")
 
 
 def weights(bundle: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(bundle / "models" / "model.pt", map_location="cpu", weights_only=True)
+    state = torch.load(weights_file(bundle), map_location="cpu", weights_only=True)
     return state.get("model", state)
 
 
@@ -148,6 +152,29 @@ def test_training_and_inference_agree(bundle: Path, name: str) -> None:
 
 
 @each_bundle
+@pytest.mark.parametrize("name", ["task", "scan", "scanner", "implants", "inferer", "simulation", "comparison"])
+def test_evaluation_and_inference_agree(bundle: Path, name: str) -> None:
+    folder = bundle / "configs"
+    evaluation, inference = (
+        checks.parse([folder / "train.yaml", folder / "evaluate.yaml"]),
+        checks.parse([folder / "inference.yaml"]),
+    )
+    assert evaluation[name] == inference[name]
+
+
+@each_bundle
+def test_the_prior_is_shared_and_not_copied(bundle: Path) -> None:
+    """Training, grid, window, network and search of every bundle are those of lsr_truncation itself."""
+    home = checks.ROOT / "bundles" / "lsr_truncation" / "configs"
+    assert (bundle / "configs" / "train.yaml").samefile(home / "train.yaml")
+    own, prior = (checks.parse([folder / "inference.yaml"]) for folder in (bundle / "configs", home))
+    for key in ("hu_window", "grid", "network", "search"):
+        assert own["_meta_"][key] == prior["_meta_"][key]
+        assert bundle.name == "lsr_truncation" or isinstance(metadata(bundle)[key], str)
+    assert own["ckpt_path"] == prior["ckpt_path"]
+
+
+@each_bundle
 def test_network_has_the_metadatas_input_and_output(bundle: Path) -> None:
     configs = bundle / "configs"
     for name in checks.COMPLETE:
@@ -166,7 +193,7 @@ def test_network_has_the_metadatas_input_and_output(bundle: Path) -> None:
 
 @each_bundle
 def test_weights_are_small_half_precision_and_finite(bundle: Path) -> None:
-    assert (bundle / "models" / "model.pt").stat().st_size < LARGEST_WEIGHTS_BYTES
+    assert weights_file(bundle).stat().st_size < LARGEST_WEIGHTS_BYTES
     for name, value in weights(bundle).items():
         if value.is_floating_point():
             assert value.dtype == torch.float16, name
@@ -185,7 +212,7 @@ def test_traced_export_equals_the_network(bundle: Path, tmp_path: Path) -> None:
     ckpt_export(
         net_id="network_def",
         filepath=str(tmp_path / "model.ts"),
-        ckpt_file=str(bundle / "models" / "model.pt"),
+        ckpt_file=str(weights_file(bundle)),
         meta_file=str(bundle / "configs" / "metadata.json"),
         config_file=str(bundle / "configs" / "inference.yaml"),
         use_trace=True,

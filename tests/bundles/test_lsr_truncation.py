@@ -28,18 +28,15 @@ pytestmark = pytest.mark.slow
 
 BUNDLE = checks.ROOT / "bundles" / "lsr_truncation"
 METHODS = ("uncorrected", "water_cylinder", "adt", "lsr")
+RIVALS_IN_EVALUATION = ("tv", "tv_filled", "unet", "unet_extrapolation")
 METRICS = ("mae_inside_hu", "mae_outside_hu", "mae_sinogram")
+SHORT_SEARCH = ["--rounds", "[2]", "--lbfgs_steps", "0"]  # two steps instead of hundreds
 
 
 def small_network() -> dict[str, Any]:
     """What the smoke layer makes of the network, as overrides that inference takes too."""
     smoke = yaml.safe_load((BUNDLE / "configs" / "smoke.yaml").read_text())
     return {key: value for key, value in smoke.items() if key.startswith("network_def::")}
-
-
-def short_search(inferer: str) -> list[str]:
-    """Two steps instead of hundreds."""
-    return [f"--{inferer}::rounds", "[2]", f"--{inferer}::lbfgs_steps", "0"]
 
 
 def as_options(overrides: dict[str, Any]) -> list[str]:
@@ -58,21 +55,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evaluated(data_set: DataSet, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def evaluated(data_set: DataSet, weights: Path, unet_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     command = monai_command(BUNDLE, "evaluating", "train", "evaluate", "smoke")
-    options = [*data_set.options(), "--ckpt_path", str(weights), *short_search("validate::inferer")]
+    options = [*data_set.options(), "--ckpt_path", str(weights), "--unet_path", str(unet_weights), *SHORT_SEARCH]
     return succeed([*command, *options], tmp_path_factory.mktemp("evaluated"))
 
 
 @pytest.fixture(scope="module")
 def inferred(data_set: DataSet, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     command = monai_command(BUNDLE, "inference", "inference")
-    options = [*data_set.options(), "--ckpt_path", str(weights), *as_options(small_network()), *short_search("inferer")]
+    options = [*data_set.options(), "--ckpt_path", str(weights), *as_options(small_network()), *SHORT_SEARCH]
     return succeed([*command, *options], tmp_path_factory.mktemp("inferred"))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *RIVALS_IN_EVALUATION])
 def test_evaluation_gives_mean_spread_and_interval(evaluated: Run, method: str, metric: str) -> None:
     figure = read_json(evaluated.output_dir / "metrics.json")["methods"][method][metric]
     assert figure["n_patients"] == 2
@@ -85,6 +82,12 @@ def test_classical_corrections_of_an_evaluation_help(evaluated: Run) -> None:
     methods = read_json(evaluated.output_dir / "metrics.json")["methods"]
     for method in ("water_cylinder", "adt"):
         assert methods[method]["mae_inside_hu"]["mean"] < methods["uncorrected"]["mae_inside_hu"]["mean"] / 2
+
+
+def test_the_search_is_tested_against_every_rival(evaluated: Run) -> None:
+    against = read_json(evaluated.output_dir / "metrics.json")["lsr_against"]
+    assert {*METHODS, *RIVALS_IN_EVALUATION} - {"lsr"} <= set(against)
+    assert against["adt"]["rmse_hu"]["n_pairs"] == 2
 
 
 def test_evaluation_shows_the_best_median_and_worst_patient(evaluated: Run) -> None:
@@ -245,7 +248,7 @@ def test_a_bad_volume_behind_good_ones_is_refused_before_any_work(
     (tmp_path / good["image"]).write_bytes((data_set.folder / good["image"]).read_bytes())
     manifest = read_json(tmp_path / "one.json")
     (tmp_path / "one.json").write_text(json.dumps(manifest | {"volumes": [good, *manifest["volumes"]]}))
-    assert "scan.nii.gz" in refused(*options, *network_options(weights), *short_search("inferer"))
+    assert "scan.nii.gz" in refused(*options, *network_options(weights), *SHORT_SEARCH)
 
 
 def test_a_field_of_measurement_without_a_ray_is_refused(
@@ -253,6 +256,18 @@ def test_a_field_of_measurement_without_a_ray_is_refused(
 ) -> None:
     sentence = refused(*data_set.options(), *network_options(weights), "--diameter_mm", "0")
     assert "0 mm" in sentence
+
+
+def test_a_patient_that_the_prior_was_trained_on_is_no_test_patient(
+    refused: Callable[..., str], weights: Path, data_set: DataSet, tmp_path: Path
+) -> None:
+    options = one_volume(tmp_path, data_set, np.zeros((40, 56, 3), np.int16))
+    seen = read_json(data_set.manifest)["volumes"][0] | {"split": "training"}
+    tested = read_json(tmp_path / "one.json")
+    seen["patient"] = tested["volumes"][0]["patient"]
+    (tmp_path / "trained_on.json").write_text(json.dumps({"name": "trained_on", "volumes": [seen]}))
+    layers = ["--layer", "smoke", "--ckpt_path", weights, "--trained_on", tmp_path / "trained_on.json"]
+    assert "was seen in training" in refused(*options, *layers, run_id="evaluating")
 
 
 def test_unknown_key_is_refused_with_the_nearest(refused: Callable[..., str]) -> None:

@@ -1,9 +1,10 @@
 """What MONAI's engines and Ignite's handlers lack, and only that."""
 
 from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
-from latentct.engines.comparison import Example, FoundBySearch, MethodComparison
+from latentct.engines.comparison import Example, MethodComparison
 from latentct.engines.corruption import IncompleteReconstruction
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
+from latentct.engines.reuse import FoundBySearch, Remembered
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
 from latentct.engines.vae import (
     AutocastInferer,
@@ -31,6 +32,7 @@ __all__ = [
     "KLWarmUp",
     "Measurement",
     "MethodComparison",
+    "Remembered",
     "SameDraws",
     "ScanPrepareBatch",
     "ScannedPrepareBatch",

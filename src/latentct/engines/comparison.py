@@ -29,7 +29,7 @@ from latentct.engines.scoring import (
 from latentct.inferers import LatentReconstructionInferer
 from latentct.inferers.unet import UNetExtrapolation
 from latentct.io.files import whole_file
-from latentct.projectors import Projector, make_projector
+from latentct.projectors import make_projector
 from latentct.recon import fbp
 from latentct.tasks import Metal
 from latentct.tasks.reconstructors import CorrectionFBP
@@ -48,22 +48,6 @@ COLUMNS = {
     "legacy_x2ct_psnr": ("legacy X2CT PSNR", 1),
 }
 """What the printed table shows, as far as the task has it."""
-
-
-class FoundBySearch:
-    """The reconstructor that returns what the latent search of the evaluator has just found, for methods built on it.
-
-    Args:
-        inferer: the search, which has seen the same scan.
-    """
-
-    def __init__(self, inferer: LatentReconstructionInferer) -> None:
-        self.inferer = inferer
-
-    def __call__(self, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
-        """Return slices (S, 1, H, W) in 1/mm."""
-        assert self.inferer.last is not None
-        return self.inferer.last.x_mu.clone()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ TITLES = {
     "fbp": "FBP",
     "sirt": "SIRT",
     "tv": "TV",
+    "tv_filled": "TV, rays filled",
     "li": "LI",
     "nmar": "NMAR",
     "unet": "U-Net",
