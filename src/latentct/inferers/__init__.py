@@ -3,5 +3,12 @@
 from latentct.inferers.lsr import LatentReconstructionInferer
 from latentct.inferers.refine import LatentPriorTV
 from latentct.inferers.result import LatentReconstruction
+from latentct.inferers.unet import UNetExtrapolation, UNetReconstructor
 
-__all__ = ["LatentPriorTV", "LatentReconstruction", "LatentReconstructionInferer"]
+__all__ = [
+    "LatentPriorTV",
+    "LatentReconstruction",
+    "LatentReconstructionInferer",
+    "UNetExtrapolation",
+    "UNetReconstructor",
+]
