@@ -68,8 +68,9 @@ def tv(
         y: Line integrals (B, C, A, U) or (B, C, A, V, U); values that were not measured are not read.
         projector: The projection ``A`` and its adjoint.
         ray_mask: bool ``M``, broadcastable to ``y``, one for all slices or one a slice; True = measured. None: all are.
-        weight: Weight of the total variation relative to the attenuation of water, positive.
-        n_iterations: Number of steps.
+        weight: Weight of the total variation relative to the attenuation of water, positive. On slices of 4 mm pixels
+            with 1e6 photons a ray, 0.002 is best for 64 views, 0.006 for 32 and 0.01 for an arc of 90 or 120 degrees.
+        n_iterations: Number of steps; 150 are enough for few views, and a limited arc still gains a little beyond.
         mu_water: Attenuation of water in 1/mm at the energy of the scan, the unit of ``weight``.
         x_start: Image to start from, shape of the result; zeros when None. The minimum does not depend on it.
         x_prior: Prior image in 1/mm, shape of the result.
