@@ -77,7 +77,7 @@ def tables(results: Mapping[str, Any], tasks: Sequence[str] = ()) -> str:
         parts += [f"**{title}** ({n_patients} patients)", "", *_table(results[task], columns), ""]
         if task == "metal":
             parts += _by_size(results, "rmse_hu") + _by_size(results, "ssim")
-    return "\n".join([*parts, NOTE])
+    return "\n".join([*parts, NOTE]) if parts else "No results yet."
 
 
 def _table(methods: Mapping[str, Any], columns: Mapping[str, tuple[str, int]]) -> list[str]:
