@@ -36,7 +36,7 @@ TASKS: dict[str, tuple[str, dict[str, str]]] = {
     "limited_angle_120": ("lsr_limited_angle", {"arc_rad": "2.0943951023931953"}),
     "limited_angle_90": ("lsr_limited_angle", {"arc_rad": "1.5707963267948966"}),
     "sparse_view_32": ("lsr_sparse_view", {"n_views": "32"}),
-    "sparse_view_64": ("lsr_sparse_view", {"n_views": "64"}),
+    "sparse_view_64": ("lsr_sparse_view", {"n_views": "64", "tv_weight": "0.002"}),
 }
 """Task to its bundle and what to change in it."""
 EXPERIMENT = "benchmarks"

@@ -20,6 +20,7 @@ from latentct.engines.measurement import FrozenOutputs, Measurement, Reconstruct
 from latentct.engines.results import PairedTest, ScoreTable, strict, text_table
 from latentct.engines.scoring import (
     METAL_MARGIN_MM,
+    METAL_MARGIN_PX,
     Truth,
     image_scores,
     metal_scores,
@@ -158,7 +159,7 @@ class MethodComparison:
         frozen = FrozenOutputs(results)
         engine.state.output[K.PRED] = frozen["lsr"].reshape(engine.state.output[K.PRED].shape)
         contents = self.prepare_batch.held_back.open(frozen)
-        truth = truth_of(contents, measurement.projector.grid, self.diameter_mm, METAL_MARGIN_MM)
+        truth = truth_of(contents, measurement.projector.grid, self.diameter_mm)
         self._score(engine.state.batch, frozen, rays, measurement, truth)
 
     def _solve(self, method: Reconstructor | None, measurement: Measurement) -> Tensor:
@@ -255,7 +256,7 @@ class MethodComparison:
             "task": self.task.name,
             "settings": {k: v for k, v in vars(self.task).items() if isinstance(v, str | int | float)},
             "reference": f"FBP of the complete scan on the same grid, without noise and metal ({self.filter_name})",
-            "region": f"body, away from metal by more than {METAL_MARGIN_MM:g} mm",
+            "region": f"body, farther from metal than {METAL_MARGIN_MM:g} mm and {METAL_MARGIN_PX:g} pixels",
             "psnr_ssim_range_hu": [self.hu_min, self.hu_max],
             "n_patients": table.n_patients(),
             "n_slices": table.n_slices(),

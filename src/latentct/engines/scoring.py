@@ -19,7 +19,9 @@ from latentct.metrics.legacy import legacy_x2ct
 from latentct.transforms import body_mask
 
 METAL_MARGIN_MM = 2.0
-"""How far from metal the errors of a metal task begin to count."""
+METAL_MARGIN_PX = 1.5
+"""How far from metal the errors of a metal task begin to count, whichever is more: the pixels that touch metal, corners
+included, hold the overshoot of its edge, the same for every method because metal is put back into all of them."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,21 @@ class Truth:
     inside: Tensor | None
 
 
-def truth_of(contents: Mapping[str, Any], grid: Grid, diameter_mm: float | None, metal_margin_mm: float) -> Truth:
+def truth_of(contents: Mapping[str, Any], grid: Grid, diameter_mm: float | None) -> Truth:
     """Return the truth from the entries of a batch that were held back.
 
     Args:
         contents: entries of a batch of one volume.
         grid: of its slices.
         diameter_mm: diameter of the field of measurement; None without one.
-        metal_margin_mm: pixels at most this far from metal do not count as body.
     """
     image_hu = _slices(contents[K.IMAGE])
     body = region = _body(contents, image_hu, grid)
     metal = inside = None
     if isinstance(contents.get(K.METAL), Tensor):  # a manifest says in words which metal a volume has anyway
         metal = _slices(contents[K.METAL])
-        region = body & ~dilate(metal > 0, grid.spacing_mm, metal_margin_mm)
+        margin_mm = max(METAL_MARGIN_MM, METAL_MARGIN_PX * max(grid.spacing_mm))
+        region = body & ~dilate(metal > 0, grid.spacing_mm, margin_mm)
     if diameter_mm is not None:
         inside = torch.from_numpy(field_of_measurement_mask(grid, diameter_mm)).expand(body.shape)
     reference_hu, y = _slices(contents[K.REFERENCE]), _slices(contents[K.SINOGRAM])

@@ -1,0 +1,78 @@
+"""Training of the U-Nets with the smoke layer, as a user starts it, and the weights that are shipped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from latentct import sample
+from latentct.engines import load_weights
+from latentct.geometry import Grid
+from latentct.io.nifti import read_volume
+from latentct.transforms import resample_slices
+from latentct.units import hu_to_x
+
+from .. import checks
+from .conftest import DataSet, monai_command, succeed
+
+BUNDLES = checks.bundle_folders()
+LARGEST_WEIGHTS_BYTES = 10 * 1000**2
+
+
+def content(bundle: Path, name: str, *layers: str) -> Any:
+    files = ["train", "train_unet", *layers]
+    return checks.parse([bundle / "configs" / f"{file}.yaml" for file in files]).get_parsed_content(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lsr_truncation", "lsr_metal"])
+def test_training_leaves_weights_that_fit_and_is_tracked(name: str, data_set: DataSet, tmp_path: Path) -> None:
+    bundle = checks.ROOT / "bundles" / name
+    succeed([*monai_command(bundle, "training_unet", "train", "train_unet", "smoke"), *data_set.options()], tmp_path)
+    network = load_weights(content(bundle, "unet_def"), tmp_path / "unet.pt")
+    assert bool(network.unet.final_conv.weight.any())  # it began at zero
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow/mlruns.db")
+    (run,) = client.search_runs([item.experiment_id for item in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    before = [point.value for point in client.get_metric_history(run.info.run_id, "val/first_body_mae_hu")]
+    assert len(before) == 2
+    assert before[0] == before[1]  # every validation sees the same scans
+    assert len(client.get_metric_history(run.info.run_id, "val/body_mae_hu")) == 2
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_scans_of_a_bundle_spoil_a_slice_but_not_beyond_recognition(bundle: Path) -> None:
+    torch.manual_seed(0)
+    y, x = torch.meshgrid(torch.linspace(-256, 256, 128), torch.linspace(-256, 256, 128), indexing="ij")
+    body = (torch.hypot(y / 120, x / 180) < 1)[None, None].float() / 4
+    bone = (torch.hypot(y - 60, x) < 20)[None, None].float() / 8
+    clean = body + bone
+    first, complete = content(bundle, "scans")(clean)
+    error = (first - complete)[body > 0].abs().mean()
+    assert 0.001 < error < 0.15  # 4 and 600 HU
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_weights_are_small_and_in_half_precision(bundle: Path) -> None:
+    path = bundle / "models" / "unet.pt"
+    assert path.stat().st_size < LARGEST_WEIGHTS_BYTES
+    state = torch.load(path, weights_only=True)
+    assert all(value.dtype == torch.float16 and bool(value.isfinite().all()) for value in state.values())
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+def test_shipped_weights_mend_the_sample(bundle: Path) -> None:
+    """Slices of a patient never trained on, scanned as in training: less than 0.7 of the error in the body is left."""
+    torch.manual_seed(0)
+    x_hu, affine = read_volume(sample.FOLDER / "lidc_idri_0001.nii.gz")
+    grid = Grid(x_hu.shape[1:], (abs(float(affine[1, 1])), abs(float(affine[0, 2]))))
+    network = load_weights(content(bundle, "unet_def"), bundle / "models" / "unet.pt")
+    image_hu = resample_slices(torch.from_numpy(x_hu[::4, None]), grid, content(bundle, "grid"), outside=-1000.0)
+    clean = hu_to_x(image_hu, -1000.0, 3000.0)
+    first, complete = content(bundle, "scans")(clean)
+    with torch.no_grad():
+        mended = network(first)
+    before, after = ((x - complete)[image_hu > -500].abs().mean() for x in (first, mended))
+    assert after < 0.7 * before
