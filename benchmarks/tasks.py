@@ -10,7 +10,8 @@ Runs `evaluating` of the task's bundle, one task after the other, and writes
 to the file after each, whole or not at all; for metal also by size and by material, as `metal_size_1` and
 `metal_titanium`. Rivals have `lsr_minus` beside these figures: the paired difference of the latent search to them.
 Tasks that are in the file already are kept unless `--overwrite` is given, so that an interrupted run goes on where it
-stopped. Options that are not named below are passed on, e.g. `--slices_per_volume 1 --rounds "[20]"`.
+stopped, and several processes may fill one file, each with tasks of its own. Options that are not named below are
+passed on, e.g. `--slices_per_volume 1 --rounds "[20]"`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from latentct.engines.comparison import COLUMNS
 from latentct.engines.results import text_table
@@ -48,15 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = ["manifest", "dataset_dir", "split", "limit"]
     shared = [word for name in options if getattr(given, name) for word in (f"--{name}", str(getattr(given, name)))]
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{_made(given.output_dir / 'mlflow').resolve()}/mlruns.db")
-    done = json.loads(given.json.read_text()) if given.json.exists() else {}
     names = chosen_tasks(given.tasks)
     for name in names:
-        if name not in done or given.overwrite:
-            found = results_of(run_task(name, given.output_dir / name, [*shared, *passed_on]), name)
-            done = {key: value for key, value in done.items() if not _belongs(key, name)} | found
-            write(done, given.json)
+        if name not in read(given.json) or given.overwrite:
+            summary = run_task(name, given.output_dir / name, [*shared, *passed_on])
+            put(name, results_of(summary, name), given.json)
         else:
             print(f"{name}: kept from {given.json}; --overwrite runs it again")
+    done = read(given.json)
     record(done, given.json, given.output_dir)
     for name in done:
         if any(_belongs(name, task) for task in names):
@@ -115,10 +117,19 @@ def paired_lines(methods: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write(results: Mapping[str, Any], path: Path) -> None:
-    """Write the results whole or not at all."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+def read(path: Path) -> dict[str, Any]:
+    """Return the results in the file, none if there is no file."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def put(task: str, found: Mapping[str, Any], path: Path) -> None:
+    """Replace the results of a task and its groups in the file, whole or not at all; others may write to it too."""
+    _made(path.parent)
+    with FileLock(f"{path}.lock"):
+        kept = {key: value for key, value in read(path).items() if not _belongs(key, task)}
+        results = {key: value for name in TASKS for key, value in {**kept, **found}.items() if _belongs(key, name)}
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
 def record(results: Mapping[str, Any], path: Path, output_dir: Path) -> None:

@@ -75,7 +75,7 @@ def test_overwriting_replaces_a_task_and_its_groups_only(started, tmp_path):
     path.write_text(json.dumps({"metal": {}, "metal_size_9": {}, "sparse_view_32": {"kept": {}}}))
     tasks.main(["--json", str(path), "--tasks", "metal", "--overwrite"])
     results = json.loads(path.read_text())
-    assert set(results) == {"sparse_view_32", "metal", "metal_size_1", "metal_size_2"}
+    assert list(results) == ["metal", "metal_size_1", "metal_size_2", "sparse_view_32"]
     assert results["sparse_view_32"] == {"kept": {}}
 
 
