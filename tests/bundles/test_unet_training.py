@@ -64,7 +64,7 @@ def test_shipped_weights_are_small_and_in_half_precision(bundle: Path) -> None:
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 def test_shipped_weights_mend_the_sample(bundle: Path) -> None:
-    """Slices of a patient never trained on, scanned as in training: the error in the body falls by more than a tenth."""
+    """Of a patient never trained on, scanned as in training, the error in the body falls by more than a tenth."""
     torch.manual_seed(0)
     x_hu, affine = read_volume(sample.FOLDER / "lidc_idri_0001.nii.gz")
     grid = Grid(x_hu.shape[1:], (abs(float(affine[1, 1])), abs(float(affine[0, 2]))))
