@@ -39,7 +39,7 @@ def main() -> None:
     options.add_argument("--manifest", default="data_manifests/all.json")
     options.add_argument("--dataset_dir", default=None, help="default: the environment variable LATENTCT_DATA")
     options.add_argument("--split", default="test")
-    options.add_argument("--volume", default="hn_pt_2", help="first volume whose file name holds this")
+    options.add_argument("--volume", default="hn_pt_253", help="first volume whose file name holds this")
     options.add_argument("--threshold_hu", type=float, default=2500.0)
     options.add_argument("--out", type=Path, default=Path(BUNDLE) / "docs" / "real_metal.png")
     args = options.parse_args()
