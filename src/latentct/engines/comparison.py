@@ -177,6 +177,7 @@ class MethodComparison:
         """Return what puts the metal of the uncorrected reconstruction into a result, or leaves it as it is."""
         if not isinstance(self.task, Metal):
             return lambda x_mu: x_mu
+        assert self.prepare_batch.as_measured is not None
         metal = self.task.metal_mask(self.prepare_batch.as_measured, measurement.projector)
         first = self._first(measurement)
         return lambda x_mu: reinsert_metal(x_mu, metal.to(x_mu.device), first.to(x_mu))
@@ -297,4 +298,4 @@ def slice_groups(batch: Mapping[str, Any], n_slices: int) -> list[list[str]]:
 
 def _one_a_slice(batch: Mapping[str, Any], key: str) -> list[Any]:
     """Return a list of one value a slice, which a data loader gives back with each value in a batch of one."""
-    return [v[0] if isinstance(v, list | tuple) or getattr(v, "ndim", 0) else v for v in batch.get(key, [])]
+    return [v[0] if isinstance(v, list | tuple) or getattr(v, "ndim", 0) > 0 else v for v in batch.get(key, [])]

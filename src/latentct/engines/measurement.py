@@ -159,4 +159,4 @@ def _read_only(x: Tensor) -> np.ndarray:
 
 
 def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8)).hexdigest()
+    return hashlib.sha256(array.tobytes()).hexdigest()

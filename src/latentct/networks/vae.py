@@ -90,9 +90,7 @@ class VariationalAutoencoder(nn.Module):
             for (fine, _), n in zip(widths, num_res_blocks[:-1], strict=True)
         )
         scales = [(str(i), c) for i, c in enumerate(self.latent_channels[:-1]) if c]
-        self.finer_posterior = nn.ModuleDict(
-            {i: _finer_head(self.channels[int(i)], c, groups) for i, c in scales}
-        )
+        self.finer_posterior = nn.ModuleDict({i: _finer_head(self.channels[int(i)], c, groups) for i, c in scales})
         self.add_latent = nn.ModuleDict({i: _conv(c, self.channels[int(i)]) for i, c in scales})
         self.to_image = nn.Sequential(
             *_norm_act(self.channels[0], groups),
