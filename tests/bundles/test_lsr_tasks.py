@@ -107,7 +107,7 @@ def test_a_plain_monai_command_evaluates_metal_by_size(
 
 @pytest.mark.parametrize(
     ("name", "option", "measured"),
-    [("lsr_limited_angle", ["--arc_rad", "1.5707963267948966"], 180), ("lsr_sparse_view", ["--n_views", "64"], 64)],
+    [("lsr_limited_angle", ["--arc_rad", "1.5707963267948966"], 90), ("lsr_sparse_view", ["--n_views", "64"], 64)],
 )
 def test_how_much_is_missing_can_be_chosen(name: str, option: list[str], measured: int) -> None:
     parser = checks.parse([checks.ROOT / "bundles" / name / "configs" / "inference.yaml"])
