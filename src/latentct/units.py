@@ -24,6 +24,9 @@ Total attenuation with coherent scattering 0.1929 cm2/g at 1 g/cm3: NIST XCOM, d
 the mean energy of a 120 kVp beam behind the body.
 """
 
+NETWORK_RANGE = (-0.25, 1.25)
+"""What reconstructions are clipped to, in the network range, before a network sees them: streaks may leave [0, 1]."""
+
 
 def hu_to_mu(x_hu: Values, mu_water: float) -> Values:
     """Convert Hounsfield units to linear attenuation, ``mu = mu_water * (1 + hu / 1000)``.

@@ -1,20 +1,10 @@
 """SIRT converges on the measured rays and leaves the rest alone."""
 
-import math
-
 import pytest
 import torch
 
-from latentct.geometry import Grid, ParallelBeam
-from latentct.projectors import Projector, make_projector
+from latentct.projectors import Projector
 from latentct.recon import Sirt, sirt
-
-GRID = Grid((24, 24), (4.0, 4.0))
-
-
-@pytest.fixture(scope="module")
-def projector() -> Projector:
-    return make_projector(GRID, ParallelBeam.equally_spaced(40, math.pi, 40, 4.0))
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,11 @@ import math
 import pytest
 import torch
 
-from latentct.geometry import ConeBeam, Grid, ParallelBeam
+from latentct.geometry import ConeBeam, Grid
 from latentct.projectors import Projector, make_projector
 from latentct.recon import TotalVariation, sirt, tv
 
-GRID = Grid((24, 24), (4.0, 4.0))
 MU_WATER = 0.02
-
-
-@pytest.fixture(scope="module")
-def projector() -> Projector:
-    return make_projector(GRID, ParallelBeam.equally_spaced(40, math.pi, 40, 4.0))
 
 
 @pytest.fixture(scope="module")

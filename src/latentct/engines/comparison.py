@@ -16,7 +16,7 @@ from torch import Tensor
 
 from latentct import keys as K
 from latentct.correction.metal import reinsert_metal
-from latentct.engines.measurement import FrozenOutputs, Measurement, Reconstructor, ScanPrepareBatch
+from latentct.engines.measurement import FrozenOutputs, Measurement, ScanPrepareBatch
 from latentct.engines.results import PairedTest, ScoreTable, strict, text_table
 from latentct.engines.scoring import (
     METAL_MARGIN_MM,
@@ -31,7 +31,7 @@ from latentct.inferers import LatentReconstructionInferer
 from latentct.inferers.unet import UNetExtrapolation
 from latentct.io.files import whole_file
 from latentct.projectors import make_projector
-from latentct.recon import fbp
+from latentct.recon import Reconstructor, fbp
 from latentct.tasks import Metal
 from latentct.tasks.reconstructors import CorrectionFBP
 from latentct.units import mu_to_hu
@@ -151,19 +151,17 @@ class MethodComparison:
         """Run the rivals on one volume, freeze all results, and only then score them."""
         found, measurement = self.inferer.last, self.prepare_batch.measurement
         assert found is not None and measurement is not None
-        results = {name: self._solve(method, measurement) for name, method in self.methods.items()}
+        first_mu = self._first(measurement)
+        results = {name: first_mu if m is None else measurement.solve(m) for name, m in self.methods.items()}
         results["lsr"] = found.x_mu
         rays = FrozenOutputs({name: self._rays(name, x_mu, measurement) for name, x_mu in results.items()})
-        put_back = self._metal(measurement)
+        put_back = self._metal(measurement, first_mu)
         results = {name: x_mu if self._is_uncorrected(name) else put_back(x_mu) for name, x_mu in results.items()}
         frozen = FrozenOutputs(results)
         engine.state.output[K.PRED] = frozen["lsr"].reshape(engine.state.output[K.PRED].shape)
         contents = self.prepare_batch.held_back.open(frozen)
         truth = truth_of(contents, measurement.projector.grid, self.diameter_mm)
-        self._score(engine.state.batch, frozen, rays, measurement, truth)
-
-    def _solve(self, method: Reconstructor | None, measurement: Measurement) -> Tensor:
-        return self._first(measurement) if method is None else measurement.solve(method)
+        self._score(engine.state.batch, frozen, rays, measurement, truth, first_mu)
 
     def _first(self, measurement: Measurement) -> Tensor:
         as_measured = self.prepare_batch.as_measured
@@ -173,14 +171,13 @@ class MethodComparison:
     def _is_uncorrected(self, name: str) -> bool:
         return name in self.methods and self.methods[name] is None
 
-    def _metal(self, measurement: Measurement) -> Callable[[Tensor], Tensor]:
+    def _metal(self, measurement: Measurement, first_mu: Tensor) -> Callable[[Tensor], Tensor]:
         """Return what puts the metal of the uncorrected reconstruction into a result, or leaves it as it is."""
         if not isinstance(self.task, Metal):
             return lambda x_mu: x_mu
         assert self.prepare_batch.as_measured is not None
         metal = self.task.metal_mask(self.prepare_batch.as_measured, measurement.projector)
-        first = self._first(measurement)
-        return lambda x_mu: reinsert_metal(x_mu, metal.to(x_mu.device), first.to(x_mu))
+        return lambda x_mu: reinsert_metal(x_mu, metal.to(x_mu.device), first_mu.to(x_mu))
 
     def _score(
         self,
@@ -189,10 +186,11 @@ class MethodComparison:
         rays: FrozenOutputs,
         measurement: Measurement,
         truth: Truth,
+        first_mu: Tensor,
     ) -> None:
         patient, volume = (str(batch[key][0]) for key in ("patient", "sha256"))
         groups = slice_groups(batch, len(truth.body))
-        ray_mask, first_hu = measurement.ray_mask.cpu(), mu_to_hu(self._first(measurement).cpu(), self.mu_water)
+        ray_mask, first_hu = measurement.ray_mask.cpu(), mu_to_hu(first_mu.cpu(), self.mu_water)
         methods_hu, sinograms = {}, {}
         for name in images:
             x_hu = methods_hu[name] = mu_to_hu(images[name], self.mu_water)

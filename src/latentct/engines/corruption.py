@@ -12,7 +12,7 @@ from latentct.correction import adaptive_detruncation, water_cylinder_extrapolat
 from latentct.geometry import Grid, ParallelBeam, truncation_ray_mask
 from latentct.projectors import make_projector
 from latentct.recon import fbp
-from latentct.units import MU_WATER_70KEV
+from latentct.units import MU_WATER_70KEV, NETWORK_RANGE
 
 
 class IncompleteReconstruction:
@@ -74,7 +74,7 @@ class IncompleteReconstruction:
                 x_mu = self._scanned(x_mu, round(self.n_views * arc_rad / math.pi), arc_rad)
             else:
                 x_mu = self._scanned(x_mu, round(between(self.few_views)), math.pi)
-        return (x_mu / self.mu_per_x).clamp(-0.25, 1.25).to(x.device)
+        return (x_mu / self.mu_per_x).clamp(*NETWORK_RANGE).to(x.device)
 
     def _scan(self, n_views: int, arc_rad: float, start_rad: float) -> ParallelBeam:
         return ParallelBeam.equally_spaced(n_views, arc_rad, self.n_bins, self.bin_mm, start_rad=start_rad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +17,13 @@ from latentct import keys as K
 from latentct.errors import InputError
 from latentct.geometry import Scan2D
 from latentct.projectors import Projector, make_projector
+from latentct.recon import Reconstructor
 from latentct.simulate import truncate
 from latentct.tasks import Metal, Task
 from latentct.transforms import slice_grid
 
 HELD_BACK = (K.IMAGE, K.SINOGRAM, K.REFERENCE, K.METAL, K.BODY)
 """Entries of a batch that no method may see."""
-
-
-class Reconstructor(Protocol):
-    """The seam of all methods."""
-
-    def __call__(self, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
-        """Return slices (S, 1, H, W) in 1/mm from line integrals (S, 1, A, U), of which only the measured are real."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentct.engines.measurement import Reconstructor
 from latentct.inferers import LatentReconstructionInferer
 from latentct.projectors import Projector
+from latentct.recon import Reconstructor
 
 
 class FoundBySearch:

@@ -18,14 +18,13 @@ from latentct.engines.corruption import between
 from latentct.engines.vae import BodyError
 from latentct.errors import InputError
 from latentct.geometry import Grid, ParallelBeam
-from latentct.inferers.unet import NETWORK_RANGE
 from latentct.projectors import Projector, make_projector
 from latentct.recon import fbp
 from latentct.simulate import Scanner
 from latentct.tasks import Task, first_reconstruction
 from latentct.transforms import body_mask
 from latentct.transforms.implants import Implants, SliceCase, SliceMetal
-from latentct.units import MU_WATER_70KEV, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
+from latentct.units import MU_WATER_70KEV, NETWORK_RANGE, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
 
 FloatImage = npt.NDArray[np.float32]
 BoolImage = npt.NDArray[np.bool_]

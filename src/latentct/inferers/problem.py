@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from latentct.correction.view_seam import complete_rays
-from latentct.geometry import Scan2D
 from latentct.inferers.forward import ForwardModel
 from latentct.inferers.measured import measured_part
 from latentct.projectors import Projector, make_projector
-from latentct.recon import fbp
-from latentct.units import hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
+from latentct.recon import fbp, plane_scan
+from latentct.units import NETWORK_RANGE, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
 
 if TYPE_CHECKING:
     from latentct.inferers.lsr import LatentReconstructionInferer
@@ -38,9 +37,7 @@ class ScannedPrior:
     ) -> None:
         self.settings = settings
         self.network: Any = network  # a Module with encode, decode and latent_shape
-        scan = projector.scan
-        if not isinstance(scan, Scan2D):
-            raise TypeError(f"latent search is for parallel and fan beams, not {type(scan).__name__}")
+        scan = plane_scan(projector)
         self.grid, self.scan = projector.grid, scan
         self.device = next(network.parameters()).device
         self.part = measured_part(scan, ray_mask, settings.search_views)
@@ -87,7 +84,7 @@ class ScannedPrior:
     def encode(self, x_mu: Tensor) -> Tensor:
         """Return the posterior's mean of slices (B, 1, H', W') in 1/mm on the prior's grid."""
         s = self.settings
-        x = hu_to_x(mu_to_hu(x_mu, s.mu_water), s.hu_min, s.hu_max).clamp(-0.25, 1.25)
+        x = hu_to_x(mu_to_hu(x_mu, s.mu_water), s.hu_min, s.hu_max).clamp(*NETWORK_RANGE)
         with torch.no_grad():
             z_mean, _ = self.network.encode(x)
         return z_mean

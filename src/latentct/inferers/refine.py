@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from latentct.correction.view_seam import complete_rays
-from latentct.geometry import Scan2D
 from latentct.projectors import Projector
-from latentct.recon import fbp
+from latentct.recon import Reconstructor, fbp, plane_scan
 from latentct.recon.tv import tv
 from latentct.units import MU_WATER_70KEV
-
-Reconstructor = Callable[[Tensor, Projector, Tensor], Tensor]
 
 
 class LatentPriorTV:
@@ -62,9 +57,7 @@ class LatentPriorTV:
         Raises:
             TypeError: the scan is no parallel or fan beam.
         """
-        scan = projector.scan
-        if not isinstance(scan, Scan2D):
-            raise TypeError(f"refinement is for parallel and fan beams, not {type(scan).__name__}")
+        scan = plane_scan(projector)
         x_mu = tv(
             y,
             projector,

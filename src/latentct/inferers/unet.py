@@ -5,17 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from latentct.correction.seam import smooth_seam
-from latentct.correction.view_seam import view_seam
-from latentct.geometry import Grid, Scan2D
+from latentct.correction.view_seam import complete_rays
+from latentct.geometry import Grid
 from latentct.projectors import Projector
-from latentct.recon import fbp
+from latentct.recon import fbp, plane_scan
 from latentct.tasks import first_reconstruction
 from latentct.transforms import resample_slices
-from latentct.units import MU_WATER_70KEV, hu_to_x, mu_to_hu
-
-NETWORK_RANGE = (-0.25, 1.25)
-"""First reconstructions are clipped to this before a network sees them."""
+from latentct.units import MU_WATER_70KEV, NETWORK_RANGE, hu_to_x, mu_to_hu
 
 
 class UNetReconstructor:
@@ -102,14 +98,5 @@ class UNetExtrapolation:
 
     def fill(self, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
         """Return the line integrals (B, 1, A, U): bit for bit where measured, of the prior image elsewhere."""
-        scan = plane_scan(projector)
         y_hat = projector(self.reconstructor(y, projector, ray_mask).clamp_min(0.0))
-        joined = smooth_seam(y, y_hat, ray_mask, scan.bin_mm)
-        return view_seam(joined, y_hat, ray_mask, scan)
-
-
-def plane_scan(projector: Projector) -> Scan2D:
-    """Return the scan of a projector that must be one of slices."""
-    if not isinstance(projector.scan, Scan2D):
-        raise TypeError(f"the U-Net is for parallel and fan beams, not {type(projector.scan).__name__}")
-    return projector.scan
+        return complete_rays(y, y_hat, ray_mask, plane_scan(projector))

@@ -1,9 +1,20 @@
 """Reconstruction without learning: ``(y, projector, ray_mask) -> x_mu``."""
 
-from latentct.recon.completed import CompletedFBP
-from latentct.recon.fbp import FilteredBackProjection, fbp
+from latentct.recon.completed import CompletedFBP, Reconstructor
+from latentct.recon.fbp import FilteredBackProjection, fbp, plane_scan
 from latentct.recon.filters import FILTER_NAMES
 from latentct.recon.sirt import Sirt, sirt
 from latentct.recon.tv import TotalVariation, tv
 
-__all__ = ["FILTER_NAMES", "CompletedFBP", "FilteredBackProjection", "Sirt", "TotalVariation", "fbp", "sirt", "tv"]
+__all__ = [
+    "FILTER_NAMES",
+    "CompletedFBP",
+    "FilteredBackProjection",
+    "Reconstructor",
+    "Sirt",
+    "TotalVariation",
+    "fbp",
+    "plane_scan",
+    "sirt",
+    "tv",
+]

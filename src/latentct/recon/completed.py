@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from latentct.geometry import FanBeam, ParallelBeam
 from latentct.projectors import Projector
-from latentct.recon.fbp import fbp
+from latentct.recon.fbp import fbp, plane_scan
 
-Reconstructor = Callable[[torch.Tensor, Projector, torch.Tensor | None], torch.Tensor]
+Reconstructor = Callable[[torch.Tensor, Projector, torch.Tensor], torch.Tensor]
 """``(y, projector, ray_mask) -> x_mu``, the seam of every method."""
 
 
@@ -31,9 +30,7 @@ class CompletedFBP:
 
     def __call__(self, y: torch.Tensor, projector: Projector, ray_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Reconstruct ``x_mu`` (B, C, H, W) from ``y`` (B, C, A, U)."""
-        scan = projector.scan
-        if not isinstance(scan, ParallelBeam | FanBeam):
-            raise TypeError(f"filtered back-projection is for parallel and fan beams, not {type(scan).__name__}")
+        scan = plane_scan(projector)
         completed = y
         if ray_mask is not None:
             completed = torch.where(ray_mask, y, projector.forward(self.reconstructor(y, projector, ray_mask)))

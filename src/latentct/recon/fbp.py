@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from latentct.geometry import FanBeam, Grid, ParallelBeam
+from latentct.geometry import FanBeam, Grid, ParallelBeam, Scan2D
 from latentct.projectors import Projector, backproject
 from latentct.recon.filters import padded_length, ramp_response
 from latentct.recon.weights import ray_weights
@@ -47,6 +47,17 @@ def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: 
     return backproject(q, grid, centred, weighted=True)
 
 
+def plane_scan(projector: Projector) -> Scan2D:
+    """Return the scan of a projector.
+
+    Raises:
+        TypeError: It is neither a parallel nor a fan beam.
+    """
+    if not isinstance(projector.scan, Scan2D):
+        raise TypeError(f"filtered back-projection is for parallel and fan beams, not {type(projector.scan).__name__}")
+    return projector.scan
+
+
 def _centred(scan: ParallelBeam | FanBeam) -> tuple[int, ParallelBeam | FanBeam]:
     """Extend a displaced detector until it is centred; return also how many bins were added below its first.
 
@@ -71,8 +82,6 @@ class FilteredBackProjection:
 
     def __call__(self, y: torch.Tensor, projector: Projector, ray_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Reconstruct ``x_mu`` (B, C, H, W) from ``y`` (B, C, A, U); rays that were not measured count as zero."""
+        scan = plane_scan(projector)
         measured = y if ray_mask is None else torch.where(ray_mask, y, 0)
-        scan = projector.scan
-        if not isinstance(scan, ParallelBeam | FanBeam):
-            raise TypeError(f"filtered back-projection is for parallel and fan beams, not {type(scan).__name__}")
         return fbp(measured, projector.grid, scan, self.filter_name)

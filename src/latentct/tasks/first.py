@@ -10,7 +10,6 @@ import torch
 from latentct.correction import adaptive_detruncation, linear_interpolation
 from latentct.correction.interpolation import outermost_mask
 from latentct.geometry import Grid, Scan2D
-from latentct.projectors import Projector
 from latentct.recon import fbp
 from latentct.units import MU_WATER_70KEV
 
@@ -78,14 +77,3 @@ def scan_of_views(scan: Scan2D, views: torch.Tensor) -> Scan2D:
         first_rad = order_rad[gaps_rad.argmax()] - ROUNDING_RAD
         angles_rad = first_rad + np.mod(angles_rad - first_rad, 2 * np.pi)
     return replace(scan, angles_rad=tuple(angles_rad))
-
-
-def plane_scan(projector: Projector) -> Scan2D:
-    """Return the scan of a projector.
-
-    Raises:
-        TypeError: It is neither a parallel nor a fan beam.
-    """
-    if not isinstance(projector.scan, Scan2D):
-        raise TypeError(f"filtered back-projection is for parallel and fan beams, not {type(projector.scan).__name__}")
-    return projector.scan

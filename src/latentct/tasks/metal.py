@@ -7,8 +7,8 @@ import torch
 from latentct.correction.metal import dilate, segment_metal
 from latentct.errors import InputError
 from latentct.projectors import Projector
-from latentct.recon import fbp
-from latentct.tasks.first import first_reconstruction, plane_scan
+from latentct.recon import fbp, plane_scan
+from latentct.tasks.first import first_reconstruction
 from latentct.units import MU_WATER_70KEV, mu_to_hu
 
 

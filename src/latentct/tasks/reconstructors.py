@@ -11,8 +11,8 @@ import torch
 from latentct.correction import linear_interpolation
 from latentct.correction.nmar import nmar
 from latentct.projectors import Projector
-from latentct.recon import fbp
-from latentct.tasks.first import first_reconstruction, plane_scan
+from latentct.recon import fbp, plane_scan
+from latentct.tasks.first import first_reconstruction
 from latentct.units import MU_WATER_70KEV
 
 
