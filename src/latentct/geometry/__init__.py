@@ -2,20 +2,25 @@
 
 from latentct.geometry.grid import Grid
 from latentct.geometry.masks import field_of_measurement_mask, ray_distance_mm, truncation_ray_mask
-from latentct.geometry.protocols import fan_ct
+from latentct.geometry.protocols import fan_ct, few_view_cbct, x2ct_biplanar, x2ct_grid
 from latentct.geometry.scan import ConeBeam, FanBeam, ParallelBeam, Scan, Scan2D, VectorConeBeam, equally_spaced_rad
+from latentct.geometry.views import RandomViews
 
 __all__ = [
     "ConeBeam",
     "FanBeam",
     "Grid",
     "ParallelBeam",
+    "RandomViews",
     "Scan",
     "Scan2D",
     "VectorConeBeam",
     "equally_spaced_rad",
     "fan_ct",
+    "few_view_cbct",
     "field_of_measurement_mask",
     "ray_distance_mm",
     "truncation_ray_mask",
+    "x2ct_biplanar",
+    "x2ct_grid",
 ]
