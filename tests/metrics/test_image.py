@@ -88,6 +88,27 @@ def test_ssim_agrees_with_scikit_image(pair: tuple[torch.Tensor, torch.Tensor]) 
         assert value.item() == pytest.approx(expected, abs=1e-9)
 
 
+def test_ssim_of_volumes_agrees_with_scikit_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    b = torch.linspace(-1200, 1300, 20).expand(2, 1, 16, 18, 20) + 200 * torch.randn(
+        2, 1, 16, 18, 20, generator=generator
+    )
+    a = b + 80 * torch.randn(2, 1, 16, 18, 20, generator=generator)
+    interior = torch.zeros(16, 18, 20, dtype=torch.bool)
+    interior[5:-5, 5:-5, 5:-5] = True
+    values = ssim(a.double(), b.double(), hu_min=HU_MIN, hu_max=HU_MAX, region=interior)
+    for value, a_hu, b_hu in zip(values, a.clamp(HU_MIN, HU_MAX), b.clamp(HU_MIN, HU_MAX), strict=True):
+        expected = structural_similarity(
+            b_hu[0].double().numpy() - HU_MIN,
+            a_hu[0].double().numpy() - HU_MIN,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=HU_MAX - HU_MIN,
+        )
+        assert value.item() == pytest.approx(expected, abs=1e-9)
+
+
 def test_ssim_in_float32_is_close_to_float64(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     a, b = pair
     region = torch.ones(40, 48, dtype=torch.bool)

@@ -5,7 +5,7 @@ from latentct.metrics.image import mae_hu, psnr, rmse_hu, ssim
 from latentct.metrics.legacy import legacy_x2ct
 from latentct.metrics.masked import masked_mean
 from latentct.metrics.paired import paired_comparison
-from latentct.metrics.sinogram import mae_sinogram
+from latentct.metrics.sinogram import mae_sinogram, projection_residual
 from latentct.metrics.statistics import bootstrap_ci, mean_per_patient, summarise
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "masked_mean",
     "mean_per_patient",
     "paired_comparison",
+    "projection_residual",
     "psnr",
     "rmse_hu",
     "ssim",

@@ -1,8 +1,8 @@
 """Image metrics in HU: absolute and squared error, PSNR and SSIM.
 
-Every function takes one slice ``(H, W)``, a batch of slices ``(B, 1, H, W)``, or (SSIM excepted) volumes
-``(B, 1, D, H, W)``, and returns one value an item, so that the caller averages over the slices of a patient and
-then over patients. The region is a bool mask that broadcasts to the images; an empty one gives NaN.
+Every function takes one slice ``(H, W)``, a batch of slices ``(B, 1, H, W)`` or of volumes ``(B, 1, D, H, W)``, and
+returns one value an item, so that the caller averages over what belongs to a patient and then over patients. The region
+is a bool mask that broadcasts to the images; an empty one gives NaN.
 """
 
 import torch
@@ -59,15 +59,15 @@ def psnr(
 def ssim(
     x_hat_hu: torch.Tensor, x_hu: torch.Tensor, *, hu_min: float, hu_max: float, region: torch.Tensor
 ) -> torch.Tensor:
-    """Return the structural similarity of slices: its map averaged inside the region.
+    """Return the structural similarity of slices or of volumes: its map averaged inside the region.
 
-    Gaussian window of 11 x 11 pixels and sigma 1.5, population covariance, K1 = 0.01, K2 = 0.03 (Wang, Bovik, Sheikh
-    and Simoncelli 2004, doi 10.1109/TIP.2003.819861). Both images are clipped to the range and counted
-    from ``hu_min``, because the luminance term needs intensities of one sign; the data range is ``hu_max - hu_min``.
-    At the border the outermost pixels are repeated.
+    Gaussian window of 11 pixels along each axis (11 x 11 x 11 for volumes) and sigma 1.5 pixels, population covariance,
+    K1 = 0.01, K2 = 0.03 (Wang, Bovik, Sheikh and Simoncelli 2004, doi 10.1109/TIP.2003.819861). Both images are
+    clipped to the range and counted from ``hu_min``, because the luminance term needs intensities of one sign; the data
+    range is ``hu_max - hu_min``. At the border the outermost pixels are repeated.
 
     Args:
-        x_hat_hu: estimate, ``(H, W)`` or ``(B, 1, H, W)``, HU.
+        x_hat_hu: estimate, ``(H, W)``, ``(B, 1, H, W)`` or ``(B, 1, D, H, W)``, HU.
         x_hu: reference of the same shape, HU.
         hu_min: lower end of the range, HU.
         hu_max: upper end of the range, HU.
@@ -87,4 +87,4 @@ def ssim(
 
 
 def _blur(x: torch.Tensor) -> torch.Tensor:
-    return blur(x, _SSIM_SIGMA_PX, _SSIM_RADIUS_PX)
+    return blur(x, _SSIM_SIGMA_PX, _SSIM_RADIUS_PX, n_axes=max(2, x.ndim - 2))
