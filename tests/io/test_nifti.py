@@ -4,7 +4,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from latentct.errors import InputError
-from latentct.io.nifti import has_nifti_suffix, read_info, read_volume, write_volume
+from latentct.geometry import Grid
+from latentct.io.nifti import grid_affine_lps_mm, has_nifti_suffix, read_info, read_volume, write_volume
 
 
 def test_what_is_written_is_read_back(tmp_path, small_x_hu, affine_lps_mm):
@@ -82,3 +83,11 @@ def test_missing_and_broken_files_are_refused(tmp_path):
 def test_suffixes():
     assert has_nifti_suffix("a.nii") and has_nifti_suffix("b.NII.GZ")
     assert not has_nifti_suffix("a.nii.txt")
+
+
+def test_affine_of_a_grid_puts_its_middle_at_the_isocentre():
+    grid = Grid((5, 4, 3), (4.0, 7.0, 6.0), center_mm=(0.0, 1.0, 0.0))
+    affine = grid_affine_lps_mm(grid, isocenter_mm=(10.0, 20.0, 30.0))
+    assert_allclose(affine @ (2.0, 1.5, 1.0, 1.0), (10.0, 21.0, 30.0, 1.0))
+    assert_allclose(affine @ (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 4.0, 0.0))
+    assert_allclose(affine @ (0.0, 0.0, 1.0, 0.0), (6.0, 0.0, 0.0, 0.0))

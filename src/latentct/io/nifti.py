@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentct.errors import InputError
+from latentct.geometry import Grid
 
 SUFFIXES = (".nii", ".nii.gz")
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -70,6 +71,19 @@ def write_volume(path: str | os.PathLike[str], x_hu: NDArray[Any], affine_lps_mm
     image = image.as_reoriented(_turn(image.affine, "LPS"))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     nib.save(image, os.fspath(path))
+
+
+def grid_affine_lps_mm(grid: Grid, isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:
+    """Return the affine of a volume on a grid, from voxel indices (z, y, x) to LPS mm.
+
+    Args:
+        grid: where the voxels are, (z, y, x).
+        isocenter_mm: position (x, y, z) of the grid's origin in the patient's world.
+    """
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0, 3], [0, 1, 2, 3]] = (*grid.spacing_mm, 1.0)
+    affine[:3, 3] = np.asarray(grid.origin_mm[::-1]) + isocenter_mm
+    return affine
 
 
 def has_nifti_suffix(path: str | os.PathLike[str]) -> bool:

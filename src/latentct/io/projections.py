@@ -1,0 +1,175 @@
+"""Cone-beam projections of a patient with their geometry: a folder, or one NPZ file.
+
+A folder holds `geometry.yaml` and one or more `.npy` files, each with one view (V, U) or several (A, V, U), joined in
+the order of their names. An NPZ file holds the array `projections` (A, V, U) and the text `geometry`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentct.errors import InputError
+from latentct.geometry import ConeBeam, Grid, VectorConeBeam
+from latentct.geometry.visibility import seen_share
+from latentct.io.files import whole_file
+from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
+
+GEOMETRY = "geometry.yaml"
+LEAST_TRANSMISSION = 1e-6
+"""What a pixel that saw nothing is taken to have seen, as a share of i0: line integrals end at 13.8."""
+RANGE = (-1.0, 30.0)
+"""Line integrals of patients, with room for noise and metal."""
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Line integrals of one patient and where they were measured.
+
+    Attributes:
+        y: line integrals ``-ln(I / I0)``, (A, V, U), float32, finite.
+        geometry: where source and panel were.
+    """
+
+    y: NDArray[np.float32]
+    geometry: ScanGeometry
+
+
+def read_projections(path: str | os.PathLike[str]) -> Projections:
+    """Read a folder or an NPZ file.
+
+    Raises:
+        InputError: the path is neither, a part is missing or bad, the shapes of projections and geometry differ, or
+            values are not finite or no line integrals.
+    """
+    path = Path(path)
+    geometry, array = _read_npz(path) if path.is_file() else _read_folder(path)
+    expected = geometry.scan.sinogram_shape
+    if array.shape != expected:
+        raise InputError(
+            f"projections {path} have shape {array.shape}, but their geometry expects {expected} (views, rows, "
+            "columns); correct one of them."
+        )
+    if not (np.issubdtype(array.dtype, np.number) and np.isfinite(array).all()):
+        raise InputError(
+            f"projections {path} hold values that are not finite numbers; interpolate dead pixels or leave a view out."
+        )
+    y = _line_integrals(array.astype(np.float64), geometry.i0)
+    if y.min() < RANGE[0] or y.max() > RANGE[1]:
+        raise InputError(
+            f"projections {path} reach from {y.min():.3g} to {y.max():.3g}, but line integrals -ln(I / I0) within "
+            f"[{RANGE[0]:g}, {RANGE[1]:g}] are expected; give 'quantity: intensities' and the right i0 for what a "
+            "detector reads."
+        )
+    return Projections(y.astype(np.float32), replace(geometry, i0=None))
+
+
+def write_projections(path: str | os.PathLike[str], projections: Projections) -> None:
+    """Write line integrals and their geometry, to an NPZ file if `path` ends so, and to a folder otherwise."""
+    path, text = Path(path), write_geometry(replace(projections.geometry, i0=None))
+    if path.suffix == ".npz":
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, projections=projections.y, geometry=np.array(text))
+        return
+    with whole_file(path / "projections.npy") as partial, partial.open("wb") as file:
+        np.save(file, projections.y)
+    with whole_file(path / GEOMETRY) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def check_views(
+    projections: Projections, grid: Grid, n_views: tuple[int, int], least_share: float = 0.05, name: str = "projections"
+) -> None:
+    """Refuse projections that a few-view method for volumes on `grid` cannot use.
+
+    Args:
+        projections: what was read.
+        grid: volume that is to be reconstructed, about the isocentre.
+        n_views: least and largest number of views.
+        least_share: share of the volume that every view must see.
+        name: what the messages call the projections.
+
+    Raises:
+        InputError: there are too few or too many views, a source stands in the volume, or a view does not see it.
+    """
+    scan, (fewest, most) = projections.geometry.scan, n_views
+    size = " x ".join(f"{length_mm:.0f}" for length_mm in grid.extent_mm)
+    if not fewest <= scan.n_views <= most:
+        raise InputError(
+            f"{name} have {scan.n_views} views, but {fewest} to {most} are expected; choose among the views, or use a "
+            "method for many views."
+        )
+    inside = np.flatnonzero(_source_is_inside(grid, scan))
+    if inside.size:
+        raise InputError(
+            f"the source of view {inside[0]} of {name} stands within the volume of {size} mm about the isocentre; give "
+            f"the distances in {GEOMETRY} in mm."
+        )
+    shares = seen_share(grid, scan)
+    worst = int(shares.argmin())
+    if shares[worst] < least_share:
+        raise InputError(
+            f"view {worst} of {name} sees {100 * shares[worst]:.0f} % of the volume of {size} mm about the isocentre, "
+            f"but at least {100 * least_share:.0f} % is expected; correct its distances, angle and offset in "
+            f"{GEOMETRY}."
+        )
+
+
+def _source_is_inside(grid: Grid, scan: ConeBeam | VectorConeBeam) -> NDArray[np.bool_]:
+    vectors = scan.vectors() if isinstance(scan, ConeBeam) else scan
+    low = np.array([grid.coordinates_mm(axis)[0] for axis in (2, 1, 0)])
+    high = np.array([grid.coordinates_mm(axis)[-1] for axis in (2, 1, 0)])
+    source_mm = np.asarray(vectors.source_mm)
+    return np.asarray(((low <= source_mm) & (source_mm <= high)).all(axis=1))
+
+
+def _read_folder(folder: Path) -> tuple[ScanGeometry, NDArray[Any]]:
+    file = folder / GEOMETRY
+    if not file.is_file():
+        raise InputError(f"{file} does not exist; give a folder with projections and {GEOMETRY}, or an NPZ file.")
+    geometry = read_geometry(_text(file), str(file))
+    files = sorted(folder.glob("*.npy"))
+    if not files:
+        raise InputError(f"folder {folder} holds no .npy file; put the projections (views, rows, columns) there.")
+    arrays = [_load(file) for file in files]
+    views = [array[None] if array.ndim == 2 else array for array in arrays]
+    if len({array.shape[1:] for array in views}) > 1:
+        shapes = ", ".join(f"{file.name} {array.shape}" for file, array in zip(files, arrays, strict=True))
+        raise InputError(f"the projections in {folder} differ in shape ({shapes}); give views of one panel.")
+    return geometry, np.concatenate(views)
+
+
+def _read_npz(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
+    content = _load(path)
+    if not isinstance(content, dict) or not {"projections", "geometry"} <= set(content):
+        raise InputError(
+            f"{path} is no NPZ file with 'projections' and 'geometry'; give one, or a folder with projections and "
+            f"{GEOMETRY}."
+        )
+    return read_geometry(str(content["geometry"]), f"in {path}"), content["projections"]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"geometry {path} is no text ({error.reason}); give YAML in UTF-8.") from error
+
+
+def _load(path: Path) -> Any:
+    """Return the array of an NPY file, or the arrays of an NPZ file by name."""
+    try:
+        content = np.load(path, allow_pickle=False)
+        return content if isinstance(content, np.ndarray) else dict(content)
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as a numpy file ({error}); write it anew.") from error
+
+
+def _line_integrals(array: NDArray[np.float64], i0: float | None) -> NDArray[np.float64]:
+    return array if i0 is None else -np.log(np.maximum(array / i0, LEAST_TRANSMISSION))

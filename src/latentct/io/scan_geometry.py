@@ -1,0 +1,170 @@
+"""Geometry of a cone-beam scan in a YAML file: a circle or a vector for each view, in mm and degrees.
+
+The format is described in `geometry.schema.json` beside this file. A circle:
+
+    detector_shape: [96, 96]  # rows, columns
+    mu_water: 0.01929         # 1/mm
+    circle:
+      angles_deg: [0, 45, 90, 135]
+      sod_mm: 800
+      sdd_mm: 1200
+      pixel_mm: [6, 8]        # distance of rows, of columns
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from latentct.errors import InputError
+from latentct.geometry import ConeBeam, VectorConeBeam
+
+_SCHEMA_FILE = Path(__file__).with_name("geometry.schema.json")
+_VECTORS = ("source_mm", "detector_mm", "u_mm", "v_mm")
+
+
+@dataclass(frozen=True)
+class ScanGeometry:
+    """What a geometry file says.
+
+    Attributes:
+        scan: where source and panel are; the middle of the volume is the origin.
+        mu_water: attenuation of water in 1/mm at the beam's effective energy.
+        i0: intensity of a pixel without an object; None where the files hold line integrals.
+        isocenter_mm: position (x, y, z) of the middle of the volume in the patient's LPS world.
+    """
+
+    scan: ConeBeam | VectorConeBeam
+    mu_water: float
+    i0: float | None = None
+    isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def read_geometry(text: str, name: str) -> ScanGeometry:
+    """Read the text of a geometry file.
+
+    Args:
+        text: YAML.
+        name: name of the file, for messages.
+
+    Raises:
+        InputError: the text is no YAML, breaks the schema, or describes a machine that cannot be.
+    """
+    content = _parsed(text, name)
+    scan = _circle(content, name) if "circle" in content else _vectors(content)
+    _refuse_impossible(scan, name)
+    if (content.get("quantity") == "intensities") != ("i0" in content):
+        raise InputError(
+            f"geometry {name} must give i0 with 'quantity: intensities' and only then; give the intensity of a pixel "
+            "without an object, or remove it."
+        )
+    x, y, z = (float(c) for c in content.get("isocenter_mm", (0, 0, 0)))
+    return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z))
+
+
+def write_geometry(geometry: ScanGeometry) -> str:
+    """Return the text of a geometry file; `read_geometry` gives back the same."""
+    import yaml
+
+    scan = geometry.scan
+    content: dict[str, Any] = {"detector_shape": list(scan.detector_shape), "mu_water": geometry.mu_water}
+    if geometry.i0 is not None:
+        content |= {"quantity": "intensities", "i0": geometry.i0}
+    if any(geometry.isocenter_mm):
+        content["isocenter_mm"] = list(geometry.isocenter_mm)
+    if isinstance(scan, ConeBeam):
+        content["circle"] = {
+            "angles_deg": [math.degrees(t) for t in scan.angles_rad],
+            "sod_mm": scan.sod_mm,
+            "sdd_mm": scan.sdd_mm,
+            "pixel_mm": list(scan.pixel_mm),
+            "offset_mm": list(scan.offset_mm),
+        }
+    else:
+        content["vectors"] = [{key: list(getattr(scan, key)[i]) for key in _VECTORS} for i in range(scan.n_views)]
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(json.loads(_SCHEMA_FILE.read_text(encoding="utf-8")))
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
+    """Return a file's content where it follows the schema, all of its numbers finite."""
+    import yaml
+    from jsonschema.exceptions import best_match
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"geometry {name} is no YAML ({' '.join(str(error).split())}); correct it.") from error
+    if isinstance(content, dict) and ("circle" in content) == ("vectors" in content):
+        found = "both" if "circle" in content else "neither"
+        raise InputError(
+            f"geometry {name} has {found} of 'circle' and 'vectors', but one is expected; give angles on a circle, or "
+            "a source and a panel for each view."
+        )
+    broken = best_match(_validator().iter_errors(content))
+    if broken is not None:
+        raise InputError(
+            f"geometry {name} breaks the schema at {broken.json_path}: {broken.message[:200]}; correct that entry."
+        )
+    if not all(math.isfinite(number) for number in _numbers(content)):
+        raise InputError(f"geometry {name} holds a number that is not finite; give mm and degrees.")
+    return cast("dict[str, Any]", content)
+
+
+def _numbers(content: Any) -> list[float]:
+    if isinstance(content, Mapping):
+        return [number for value in content.values() for number in _numbers(value)]
+    if isinstance(content, list):
+        return [number for value in content for number in _numbers(value)]
+    return [float(content)] if isinstance(content, int | float) else []
+
+
+def _shape(content: Mapping[str, Any]) -> tuple[int, int]:
+    n_rows, n_columns = content["detector_shape"]
+    return int(n_rows), int(n_columns)
+
+
+def _circle(content: Mapping[str, Any], name: str) -> ConeBeam:
+    circle = content["circle"]
+    sod_mm, sdd_mm = float(circle["sod_mm"]), float(circle["sdd_mm"])
+    if sdd_mm <= sod_mm:
+        raise InputError(
+            f"geometry {name} has sdd_mm {sdd_mm:g}, not more than sod_mm {sod_mm:g}, so the panel would stand in the "
+            "patient; give the distances from the source to the panel and to the rotation axis."
+        )
+    dv_mm, du_mm = (float(size) for size in circle["pixel_mm"])
+    v_mm, u_mm = (float(position) for position in circle.get("offset_mm", (0, 0)))
+    angles_rad = tuple(math.radians(t) for t in circle["angles_deg"])
+    return ConeBeam(angles_rad, _shape(content), (dv_mm, du_mm), sod_mm, sdd_mm, (v_mm, u_mm))
+
+
+def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
+    views = content["vectors"]
+    columns = {key: tuple(tuple(float(c) for c in view[key]) for view in views) for key in _VECTORS}
+    return VectorConeBeam(**cast("dict[str, Any]", columns), detector_shape=_shape(content))
+
+
+def _refuse_impossible(scan: ConeBeam | VectorConeBeam, name: str) -> None:
+    """Refuse panels without an area and sources in the plane of their panel."""
+    if isinstance(scan, ConeBeam):
+        return
+    for i in range(scan.n_views):
+        source, middle, u, v = (np.asarray(getattr(scan, key)[i]) for key in _VECTORS)
+        normal = np.cross(u, v)
+        if np.linalg.norm(normal) <= 1e-9 * (1 + np.linalg.norm(u) * np.linalg.norm(v)):
+            raise InputError(f"geometry {name} has parallel u_mm and v_mm in view {i}; give the steps of the panel.")
+        if abs(normal @ (middle - source)) <= 1e-6 * np.linalg.norm(normal):
+            raise InputError(f"geometry {name} has the source of view {i} in the plane of its panel; correct one.")

@@ -1,0 +1,96 @@
+import dataclasses
+import math
+
+import pytest
+import yaml
+
+from latentct.errors import InputError
+from latentct.geometry import ConeBeam
+from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
+
+CIRCLE = {
+    "detector_shape": [6, 8],
+    "mu_water": 0.02,
+    "circle": {"angles_deg": [0, 90], "sod_mm": 800, "sdd_mm": 1200, "pixel_mm": [60, 80], "offset_mm": [3, -4]},
+}
+SCAN = ConeBeam((0.0, math.pi / 2), (6, 8), (60.0, 80.0), 800.0, 1200.0, (3.0, -4.0))
+
+
+def read(content) -> ScanGeometry:
+    return read_geometry(yaml.safe_dump(content), "geometry.yaml")
+
+
+def vectors_of(scan: ConeBeam) -> list[dict]:
+    content = yaml.safe_load(write_geometry(ScanGeometry(scan.vectors(), 0.02)))
+    return content["vectors"]
+
+
+def changed(**entries) -> dict:
+    return {**CIRCLE, **entries}
+
+
+def changed_circle(**entries) -> dict:
+    return changed(circle={**CIRCLE["circle"], **entries})
+
+
+def test_a_circle_in_degrees_and_mm():
+    assert read(CIRCLE) == ScanGeometry(SCAN, mu_water=0.02)
+
+
+def test_offset_and_isocentre_may_be_left_out():
+    circle = {key: value for key, value in CIRCLE["circle"].items() if key != "offset_mm"}
+    assert read(changed(circle=circle)).scan == dataclasses.replace(SCAN, offset_mm=(0.0, 0.0))
+    assert read(changed(isocenter_mm=[1, 2, 3])).isocenter_mm == (1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize("scan", [SCAN, SCAN.vectors()], ids=["circle", "vectors"])
+@pytest.mark.parametrize("i0", [None, 1000.0])
+def test_what_is_written_is_read_back(scan, i0):
+    geometry = ScanGeometry(scan, 0.021, i0, (1.0, -2.0, 3.5))
+    assert read_geometry(write_geometry(geometry), "x") == geometry
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("circle: [", "is no YAML"),
+        ("just text", "breaks the schema"),
+        ({"detector_shape": [6, 8], "mu_water": 0.02}, "neither of 'circle' and 'vectors'"),
+        (changed(vectors=[]), "both of 'circle' and 'vectors'"),
+        (changed(mu_water="0.02"), r"\$\.mu_water"),
+        (changed(mu_water=0.2), r"\$\.mu_water"),
+        (changed(detector_shape=[6]), r"\$\.detector_shape"),
+        (changed(distance=3), "'distance'"),
+        (changed_circle(angles_deg=[]), r"\$\.circle\.angles_deg"),
+        (changed_circle(sod_mm=-5), r"\$\.circle\.sod_mm"),
+        (changed_circle(angles_deg=[0, math.nan]), "not finite"),
+        (changed_circle(sod_mm=1200), "sdd_mm 1200, not more than sod_mm 1200"),
+        (changed(quantity="intensities"), "i0"),
+        (changed(i0=5.0), "i0"),
+    ],
+)
+def test_a_bad_file_gets_one_sentence_with_its_name(content, words):
+    text = content if isinstance(content, str) else yaml.safe_dump(content)
+    with pytest.raises(InputError, match=words) as refusal:
+        read_geometry(text, "dir/geometry.yaml")
+    assert "geometry dir/geometry.yaml" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_distance_is_named():
+    circle = {key: value for key, value in CIRCLE["circle"].items() if key != "sdd_mm"}
+    with pytest.raises(InputError, match="'sdd_mm' is a required property"):
+        read(changed(circle=circle))
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [({"u_mm": [0, 0, 5]}, "parallel u_mm and v_mm in view 1"), ({"source_mm": None}, "source of view 1 in the plane")],
+)
+def test_a_panel_without_area_or_edge_on_is_refused(entry, words):
+    views = vectors_of(SCAN)
+    entry = {key: value or views[1]["detector_mm"] for key, value in entry.items()}
+    views[1] |= entry
+    content = {"detector_shape": [6, 8], "mu_water": 0.02, "vectors": views}
+    with pytest.raises(InputError, match=words):
+        read(content)
