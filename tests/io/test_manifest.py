@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from latentct.errors import InputError
-from latentct.io.manifest import datalist, load_manifest, manifest_sha256
+from latentct.io.manifest import datalist, load_manifest, long_volumes, manifest_sha256
 from latentct.io.manifest_builder import VolumeDefaults, build_manifest, write_manifest
 
 
@@ -162,3 +162,15 @@ def test_the_hash_of_a_manifest_follows_its_volumes_not_its_layout(manifest, tmp
 def test_reading_a_manifest_loads_neither_torch_nor_monai():
     code = "import sys, latentct.io.manifest; sys.exit(bool({'torch', 'monai'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_long_volumes_keeps_the_groups_and_lengths_asked_for():
+    items = [
+        {"id": "a", "group": "body", "shape": [30, 64, 64], "spacing_mm": [2.0, 1.0, 1.0]},
+        {"id": "b", "group": "body", "shape": [30, 64, 64], "spacing_mm": [1.0, 1.0, 1.0]},
+        {"id": "c", "group": "limb", "shape": [90, 64, 64], "spacing_mm": [2.0, 1.0, 1.0]},
+    ]
+    assert [v["id"] for v in long_volumes(items, ["body"], 60.0)] == ["a"]
+    assert [v["id"] for v in long_volumes(items, ["body", "limb"], 10.0)] == ["a", "b", "c"]
+    with pytest.raises(InputError, match="none of 3 volumes is of head and at least 10 mm long"):
+        long_volumes(items, ["head"], 10.0)

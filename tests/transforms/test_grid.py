@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from latentct.geometry import Grid
-from latentct.transforms import ResampleSlicesd, resample_slices, slice_grid
+from latentct.transforms import ResampleSlicesd, ResampleVolumed, resample_slices, slice_grid, volume_grid
 
 FINE, COARSE = Grid((60, 80), (2.0, 2.0)), Grid((30, 40), (4.0, 4.0))
 WIDE = Grid((48, 64), (4.0, 4.0))
@@ -22,8 +23,7 @@ def test_constant_inside_and_air_outside(target):
     out = resample_slices(torch.full((2, 3, *FINE.shape), 40.0), FINE, target, outside=-1000.0)
     assert out.shape == (2, 3, *target.shape)
     inside = inner(target, FINE, 4.0)
-    # triangles of a width that is no multiple of the pixel sum to one within a few thousandths
-    assert (out[..., inside] - 40).abs().max() < 1040 * 0.01
+    assert (out[..., inside] - 40).abs().max() < 1e-2
     y, x = (np.abs(target.coordinates_mm(a)) > FINE.extent_mm[a] / 2 + 4.0 for a in (0, 1))
     assert bool((out[..., torch.from_numpy(y[:, None] | x[None, :])] == -1000).all())
 
@@ -78,3 +78,37 @@ def test_transform_takes_the_spacing_of_the_volume(make_volume):
     assert slice_grid(volume) == Grid(FINE.shape, (2.0, 2.5))
     out = ResampleSlicesd("image", WIDE)({"image": volume})["image"]
     assert torch.equal(out[0], resample_slices(x_hu, Grid(FINE.shape, (2.0, 2.5)), WIDE, outside=-1000.0))
+
+
+@pytest.mark.parametrize("step", [0.7, 1.5, 2.7])
+def test_a_constant_stays_constant_whatever_the_pixels(step):
+    target = Grid((40, 40), (step, step))
+    out = resample_slices(torch.full((1, *FINE.shape), 40.0), FINE, target, outside=-1000.0)
+    assert (out[..., inner(target, FINE, 4.0)] - 40).abs().max() < 1e-2
+
+
+def volume_with_a_voxel(shape, spacing_mm, at):
+    x_hu = torch.full((1, *shape), -1000.0)
+    x_hu[(0, *at)] = 1000.0
+    affine = torch.diag(torch.tensor([*spacing_mm, 1.0], dtype=torch.float64))
+    affine[:3, 3] = torch.tensor([5.0, -7.0, 11.0])
+    return MetaTensor(x_hu, affine=affine)
+
+
+@pytest.mark.parametrize("shape", [(12, 30, 30), (40, 30, 30)])
+def test_volumes_keep_their_place_in_the_world(shape):
+    at = (shape[0] // 2 + 2, 20, 9)
+    volume = volume_with_a_voxel(shape, (3.0, 2.0, 2.0), at)
+    grid = Grid((24, 16, 16), (4.0, 5.0, 5.0))
+    out = ResampleVolumed("image", grid)({"image": volume})["image"]
+    assert out.shape == (1, max(24, -(-shape[0] * 3 // 4)), 16, 16)
+    assert tuple(volume_grid(out).spacing_mm) == grid.spacing_mm
+    density = torch.as_tensor(out)[0].double() + 1000
+    found = [
+        float((density.sum(tuple(a for a in range(3) if a != axis)) * torch.arange(n)).sum() / density.sum())
+        for axis, n in enumerate(density.shape)
+    ]
+    world = out.affine @ torch.tensor([*found, 1.0], dtype=out.affine.dtype)
+    expected = volume.affine @ torch.tensor([*at, 1.0], dtype=out.affine.dtype)
+    assert torch.allclose(world, expected, atol=0.7)  # triangles on coarse voxels move a point's centroid a little
+    assert out.min() >= -1000.001

@@ -3,6 +3,16 @@
 from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
 from latentct.engines.comparison import Example, MethodComparison
 from latentct.engines.corruption import IncompleteReconstruction
+from latentct.engines.critic import PatchCritic
+from latentct.engines.diffusion import (
+    JointPrepareBatch,
+    LatentPairs,
+    LatentPrepareBatch,
+    Noising,
+    SamplingInferer,
+    freeze,
+    standardise_latents,
+)
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.reuse import FoundBySearch, Remembered
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
@@ -29,16 +39,24 @@ __all__ = [
     "GradientClipping",
     "HeldBack",
     "IncompleteReconstruction",
+    "JointPrepareBatch",
     "KLWarmUp",
+    "LatentPairs",
+    "LatentPrepareBatch",
     "Measurement",
     "MethodComparison",
+    "Noising",
+    "PatchCritic",
     "Remembered",
     "SameDraws",
+    "SamplingInferer",
     "ScanPrepareBatch",
     "ScannedPrepareBatch",
     "TrainingCheckpoint",
     "export_half",
+    "freeze",
     "load_weights",
     "refuse_overwriting",
+    "standardise_latents",
     "warmup_cosine",
 ]

@@ -82,6 +82,27 @@ def datalist(
     return items
 
 
+def long_volumes(items: Iterable[dict[str, Any]], groups: Iterable[str], least_mm: float) -> list[dict[str, Any]]:
+    """Keep the volumes of some groups that are long enough along z to be reconstructed as volumes.
+
+    Args:
+        items: What `datalist` returns.
+        groups: Groups of the manifest to keep.
+        least_mm: Least length along z in mm.
+
+    Raises:
+        InputError: If none is left.
+    """
+    items, wanted = list(items), set(groups)
+    kept = [v for v in items if v["group"] in wanted and v["shape"][0] * v["spacing_mm"][0] >= least_mm]
+    if not kept:
+        raise InputError(
+            f"none of {len(items)} volumes is of {', '.join(sorted(wanted))} and at least {least_mm:g} mm long; choose "
+            "other groups or a shorter length."
+        )
+    return kept
+
+
 def check_hashes(items: Iterable[dict[str, Any]]) -> None:
     """Compare the SHA-256 of every file with its manifest.
 

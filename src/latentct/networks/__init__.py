@@ -1,6 +1,13 @@
-"""Networks: the slice VAE that latent space reconstruction searches, and the U-Net it is compared with."""
+"""Networks: the slice VAE that latent space reconstruction searches, the U-Net it is compared with, volumes."""
 
+from latentct.networks.few_view import FewViewModel
 from latentct.networks.unet import ResidualUNet
 from latentct.networks.vae import VariationalAutoencoder
+from latentct.networks.volume_autoencoder import VolumeAutoencoder
 
-__all__ = ["ResidualUNet", "VariationalAutoencoder"]
+__all__ = [
+    "FewViewModel",
+    "ResidualUNet",
+    "VariationalAutoencoder",
+    "VolumeAutoencoder",
+]

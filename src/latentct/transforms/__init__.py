@@ -2,7 +2,7 @@
 
 from latentct.transforms.augmentation import RandTabled
 from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
-from latentct.transforms.grid import ResampleSlicesd, resample_slices, slice_grid
+from latentct.transforms.grid import ResampleSlicesd, ResampleVolumed, resample_slices, slice_grid, volume_grid
 from latentct.transforms.implants import Implants, MetalFromFile, RandImplants, SliceCase, SliceMetal
 from latentct.transforms.simulation import SimulateScand
 from latentct.transforms.slices import KeepSlicesd, SliceDataset, group_sampler
@@ -18,6 +18,7 @@ __all__ = [
     "RandImplants",
     "RandTabled",
     "ResampleSlicesd",
+    "ResampleVolumed",
     "SimulateScand",
     "SliceCase",
     "SliceDataset",
@@ -28,5 +29,6 @@ __all__ = [
     "group_sampler",
     "resample_slices",
     "slice_grid",
+    "volume_grid",
     "volumes_with_slices",
 ]

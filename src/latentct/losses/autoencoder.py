@@ -1,0 +1,55 @@
+"""Loss of the volume autoencoder: absolute error, a little KL, and a critic of patches that joins late."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import PatchAdversarialLoss
+from torch import Tensor, nn
+
+from latentct.losses.elbo import kl_divergence
+
+
+class AutoencoderLoss(nn.Module):
+    """``mean |x_hat - x| + kl_weight * KL / N + adversarial_weight * mean (D(x_hat) - 1)^2`` for volumes of N voxels.
+
+    The least-squares adversarial term (Mao et al. 2017, arXiv 1611.04076) counts once `critic_joins` is set, see
+    `latentct.engines.PatchCritic`: a critic that starts before there is anything to refine only disturbs. The KL is
+    that to N(0, I) in nats, small, so that the latents stay bounded (Rombach et al. 2022, arXiv 2112.10752).
+
+    Args:
+        kl_weight: in units of the network range a nat.
+        critic: discriminator of patches; its parameters get no gradient from this loss.
+        adversarial_weight: weight of the critic's judgement.
+    """
+
+    def __init__(self, kl_weight: float, critic: nn.Module, adversarial_weight: float) -> None:
+        super().__init__()
+        self.kl_weight = kl_weight
+        self.critic = critic
+        self.adversarial_weight = adversarial_weight
+        self.adversarial = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
+        self.critic_joins = False
+
+    def forward(self, pred: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Return the scalar loss of ``(x_hat, z_mean, z_logvar)``, x_hat and target being (B, 1, D, H, W)."""
+        x_hat, z_mean, z_logvar = pred
+        loss = (x_hat - target).abs().mean()
+        loss = loss + self.kl_weight * kl_divergence(z_mean, z_logvar).mean() / target[0].numel()
+        return loss + self.adversarial_weight * self._judgement(x_hat) if self.critic_joins else loss
+
+    def critic_loss(self, x_hat: Tensor, target: Tensor) -> Tensor:
+        """Return the scalar loss of the critic: true volumes are 1, reconstructed ones 0."""
+        real = self.adversarial(self._scores(target), target_is_real=True, for_discriminator=True)
+        fake = self.adversarial(self._scores(x_hat.detach()), target_is_real=False, for_discriminator=True)
+        return 0.5 * (real + fake)
+
+    def _judgement(self, x_hat: Tensor) -> Tensor:
+        self.critic.requires_grad_(False)
+        judged: Tensor = self.adversarial(self._scores(x_hat), target_is_real=True, for_discriminator=False)
+        self.critic.requires_grad_(True)
+        return judged
+
+    def _scores(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            scores: Tensor = self.critic(x.contiguous())[-1]
+        return scores.float()
