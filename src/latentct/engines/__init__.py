@@ -13,6 +13,7 @@ from latentct.engines.diffusion import (
     freeze,
     standardise_latents,
 )
+from latentct.engines.few_view import FewViewComparison
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.reuse import FoundBySearch, Remembered
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
@@ -32,6 +33,7 @@ __all__ = [
     "BestWeights",
     "BodyError",
     "Example",
+    "FewViewComparison",
     "FirstReconstructionError",
     "FirstReconstructions",
     "FoundBySearch",
