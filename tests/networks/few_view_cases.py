@@ -1,0 +1,55 @@
+"""Tiny stand-ins for the networks of few-view reconstruction, quick and with known answers."""
+
+from typing import Any
+
+import torch
+from monai.networks.nets import DiffusionModelUNet
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool3d, interpolate
+
+from latentct.networks import FewViewModel
+
+
+class PoolingAutoencoder(nn.Module):
+    """Four copies of block means as the latent; decoded to the mean of the copies, stretched to full resolution."""
+
+    latent_channels = 4
+    compression = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def latent_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (4, *(n // 4 for n in shape))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.gain * avg_pool3d(x, 4).expand(-1, 4, -1, -1, -1)
+        return z, torch.zeros_like(z)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return interpolate(z.mean(dim=1, keepdim=True) / self.gain, scale_factor=4.0, mode="nearest")
+
+
+class MeanConditioner(nn.Module):
+    """The mean line integral, everywhere, with a trained weight for each channel."""
+
+    def __init__(self, shape: tuple[int, ...] = (2, 2, 2), channels: int = 16) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, channels))
+        self.shape = shape
+
+    def condition(self, y: Tensor, scan: Any) -> Tensor:
+        mean = y.flatten(1).mean(dim=1).reshape(-1, 1, 1, 1, 1) * self.weight.reshape(1, -1, 1, 1, 1)
+        return mean.expand(-1, -1, *self.shape)
+
+
+def tiny_model(seed: int = 0) -> FewViewModel:
+    """A model of volumes of 8^3 voxels whose denoiser is a real one, with weights in its last layer too."""
+    torch.manual_seed(seed)
+    denoiser = DiffusionModelUNet(
+        3, 20, 4, num_res_blocks=1, channels=(8, 8), attention_levels=(False, True), norm_num_groups=4,
+        num_head_channels=4,
+    )  # fmt: skip
+    nn.init.normal_(denoiser.out[-1].conv.weight, std=0.05)
+    return FewViewModel(PoolingAutoencoder(), MeanConditioner(), denoiser)
