@@ -12,6 +12,7 @@ import torch
 from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam, VectorConeBeam
 from latentct.projectors.base import MaskedProjector, Projector
 from latentct.projectors.numba_cone import project_cone, project_cone_transposed
+from latentct.projectors.numba_lanes import LANES, lanes_for
 from latentct.projectors.numba_plane import project_plane, project_plane_transposed
 from latentct.projectors.rays import cone_vectors, ray_table
 
@@ -57,7 +58,7 @@ class NumbaPlaneProjector(Projector):
 
 
 class NumbaConeProjector(Projector):
-    """Cone beam by Joseph's method on the CPU, the transpose as an explicit kernel."""
+    """Cone beam by Joseph's method on the CPU, several volumes at once, the transpose as an explicit kernel."""
 
     def __init__(self, grid: Grid, scan: ConeBeam | VectorConeBeam) -> None:
         super().__init__(grid, scan)
@@ -75,13 +76,27 @@ class NumbaConeProjector(Projector):
         )
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        bordered = torch.nn.functional.pad(x.detach(), (1,) * 6)
-        y = x.new_empty(len(x), *self.scan.sinogram_shape)
-        project_cone(bordered.flatten(1).numpy(), y.numpy(), *self._geometry)
-        return y
+        return torch.cat([self._project_part(part) for part in torch.split(x.detach(), LANES[-1])])
 
     def _backproject(self, y: torch.Tensor) -> torch.Tensor:
-        bordered = y.new_zeros(len(y), *(n + 2 for n in self.grid.shape))
+        return torch.cat([self._backproject_part(part) for part in torch.split(y.detach(), LANES[-1])])
+
+    def _project_part(self, x: torch.Tensor) -> torch.Tensor:
+        lanes = (0,) * lanes_for(len(x))
+        bordered = self._bordered(x, len(lanes))
+        bordered[1:-1, 1:-1, 1:-1, : len(x)] = x.permute(1, 2, 3, 0)
+        y = x.new_empty(*self.scan.sinogram_shape, len(lanes))
+        project_cone(bordered.flatten(0, 2).numpy(), y.numpy(), lanes, *self._geometry)
+        return y.permute(3, 0, 1, 2)[: len(x)].contiguous()
+
+    def _backproject_part(self, y: torch.Tensor) -> torch.Tensor:
+        lanes = (0,) * lanes_for(len(y))
+        bordered = self._bordered(y, len(lanes))
+        items_last = y.new_zeros(*self.scan.sinogram_shape, len(lanes))
+        items_last[..., : len(y)] = y.permute(1, 2, 3, 0)
         n_blocks = BLOCKS_PER_THREAD * numba.get_num_threads()
-        project_cone_transposed(y.detach().contiguous().numpy(), bordered.flatten(1).numpy(), n_blocks, *self._geometry)
-        return bordered[:, 1:-1, 1:-1, 1:-1].contiguous()
+        project_cone_transposed(items_last.numpy(), bordered.flatten(0, 2).numpy(), lanes, n_blocks, *self._geometry)
+        return bordered[1:-1, 1:-1, 1:-1, : len(y)].permute(3, 0, 1, 2).contiguous()
+
+    def _bordered(self, like: torch.Tensor, n_lanes: int) -> torch.Tensor:
+        return like.new_zeros(*(n + 2 for n in self.grid.shape), n_lanes)
