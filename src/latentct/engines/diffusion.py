@@ -23,19 +23,19 @@ Latents = tuple[Tensor, Tensor, Tensor]  # noised latents, their times, the velo
 
 
 class LatentPairs(Dataset[dict[str, Tensor]]):
-    """Latents of volumes with conditions of random views of them, computed once, as autoencoder and conditioner give.
+    """Latents of volumes with conditions of random views of them, computed once, as the networks give them.
 
     Both networks are frozen in this stage, and they are what costs: an epoch over pairs costs the denoiser alone. The
     more passes, the more augmentations and scans the denoiser sees. A file keeps the pairs for a training that is
     resumed; it is made anew when the weights that made it have changed.
 
     Args:
-        model: gives latents and conditions, in float32; on the device of the batches.
+        model: gives latents and conditions, computed in bfloat16 where that is safe.
         batches: batches of volumes, e.g. a data loader; iterated once in each pass.
         prepare_batch: from such a batch to `(y, image, (), {"scan": scan})`, e.g. `FewViewPrepareBatch`.
         passes: times that the batches are gone through.
         standardise: set the model's means and scales from these pairs.
-        path: file that keeps the pairs; None keeps none.
+        path: file that keeps the pairs, in half precision; None keeps none.
     """
 
     def __init__(
@@ -138,8 +138,9 @@ class JointPrepareBatch(PrepareBatch):
     ) -> tuple[Tensor, Tensor, tuple[Tensor], dict[str, Any]]:
         """Return ``z_t, v, (t,), {"y": y, "scan": scan}`` of a batch of volumes, on `device`."""
         y, image, _, scanned = self.views(batchdata, device, non_blocking, **kwargs)
-        with torch.no_grad():
-            z_t, t, v = self.noising(self.model.encode(image))
+        with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16):
+            z_0 = self.model.encode(image)
+        z_t, t, v = self.noising(z_0.float())
         return z_t, v, (t,), {"y": y, **scanned}
 
 
@@ -158,8 +159,8 @@ class SamplingInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: FewViewModel, *, scan: Scan) -> Tensor:
         """Return volumes (B, 1, D, H, W) in the network range of line integrals (B, 1, A, V, U)."""
-        with torch.no_grad():
-            cond = network.condition(inputs, scan)
+        with torch.no_grad(), torch.autocast(inputs.device.type, torch.bfloat16):
+            cond = network.condition(inputs, scan).float()
             generator = torch.Generator().manual_seed(self.seed)
             shape = (len(cond), network.latent_mean.shape[1], *cond.shape[2:])
             eps = torch.randn(shape, generator=generator).to(cond)
@@ -169,7 +170,7 @@ class SamplingInferer(Inferer):
 def standardise_latents(model: FewViewModel, batches: Iterable[Mapping[str, Any]], key: str = keys.IMAGE) -> None:
     """Set the means and scales of a model's latents from batches of volumes, and leave those of the conditions."""
     device = model.latent_mean.device
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
         encoded = [model.autoencoder.encode(torch.as_tensor(batch[key]).to(device))[0] for batch in batches]
     model.standardise(torch.cat(encoded))
 
@@ -186,7 +187,7 @@ def _pairs(
     for _ in range(passes):
         for batch in tqdm(batches, desc="latents and conditions", leave=False):
             y, image, _, scanned = prepare_batch(batch, model.latent_mean.device)
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16):
                 z.append(model.autoencoder.encode(image)[0].half().cpu())
                 cond.append(model.conditioner.condition(y, scanned["scan"]).half().cpu())
     return {"z": torch.cat(z), "cond": torch.cat(cond)}
