@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from latentct.errors import InputError
 from latentct.geometry import ConeBeam, Grid
-from latentct.io.projections import Projections, check_views, read_projections, write_projections
+from latentct.io.projections import Projections, check_scan, read_projections, write_projections
 from latentct.io.scan_geometry import ScanGeometry, write_geometry
 
 GRID = Grid((8, 8, 8), (30.0, 50.0, 50.0))
@@ -120,18 +120,18 @@ def test_files_that_are_no_arrays_are_refused(tmp_path):
 
 def refused_views(scan, **options) -> str:
     with pytest.raises(InputError) as error:
-        check_views(projections(scan), GRID, (2, 16), name="projections dir", **options)
+        check_scan(scan, GRID, (2, 16), "projections dir", **options)
     return str(error.value)
 
 
 def test_good_views_pass():
-    check_views(projections(), GRID, (2, 16))
+    check_scan(SCAN, GRID, (2, 16), "projections dir")
 
 
 @pytest.mark.parametrize("n_views", [1, 17])
 def test_too_few_or_too_many_views_are_refused(n_views):
     scan = ConeBeam.equally_spaced(n_views, math.pi, (6, 8), (100.0, 100.0), 800.0, 1200.0)
-    assert f"projections dir have {n_views} views, but 2 to 16 are expected" in refused_views(scan)
+    assert f"projections dir: {n_views} views were found, but 2 to 16 are expected" in refused_views(scan)
 
 
 def test_a_view_that_does_not_see_the_volume_is_named():
@@ -139,7 +139,7 @@ def test_a_view_that_does_not_see_the_volume_is_named():
     x, y, z = vectors.detector_mm[1]
     away = (vectors.detector_mm[0], (x, y, z + 5000.0), vectors.detector_mm[2])
     sentence = refused_views(dataclasses.replace(vectors, detector_mm=away))
-    assert "view 1 of projections dir sees 0 % of the volume of 240 x 400 x 400 mm" in sentence
+    assert "projections dir: view 1 sees 0 % of the volume of 240 x 400 x 400 mm" in sentence
 
 
 def test_a_source_in_the_volume_is_refused():

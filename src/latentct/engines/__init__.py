@@ -14,6 +14,8 @@ from latentct.engines.diffusion import (
     standardise_latents,
 )
 from latentct.engines.few_view import FewViewComparison
+from latentct.engines.few_view_report import FewViewReport, VolumeExample
+from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.reuse import FoundBySearch, Remembered
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
@@ -34,6 +36,7 @@ __all__ = [
     "BodyError",
     "Example",
     "FewViewComparison",
+    "FewViewReport",
     "FirstReconstructionError",
     "FirstReconstructions",
     "FoundBySearch",
@@ -49,13 +52,16 @@ __all__ = [
     "MethodComparison",
     "Noising",
     "PatchCritic",
+    "PatientPrepareBatch",
     "Remembered",
     "SameDraws",
     "SamplingInferer",
     "ScanPrepareBatch",
     "ScannedPrepareBatch",
     "TrainingCheckpoint",
+    "VolumeExample",
     "export_half",
+    "few_view_items",
     "freeze",
     "load_weights",
     "refuse_overwriting",

@@ -12,7 +12,7 @@ from latentct.errors import InputError
 from latentct.geometry import Grid
 
 SUFFIXES = (".nii", ".nii.gz")
-_LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], NDAr
         raise InputError(
             f"{os.fspath(path)} holds values that are not finite; replace NaN and infinity by HU, e.g. -1000 for air."
         )
-    return x_hu, _LPS_FROM_RAS @ image.affine
+    return x_hu, LPS_FROM_RAS @ image.affine
 
 
 def write_volume(path: str | os.PathLike[str], x_hu: NDArray[Any], affine_lps_mm: NDArray[np.float64]) -> None:
@@ -66,7 +66,7 @@ def write_volume(path: str | os.PathLike[str], x_hu: NDArray[Any], affine_lps_mm
 
     limits = np.iinfo(np.int16)
     voxels = np.clip(np.rint(x_hu), limits.min, limits.max).astype(np.int16)
-    image = nib.Nifti1Image(voxels, _LPS_FROM_RAS @ affine_lps_mm)
+    image = nib.Nifti1Image(voxels, LPS_FROM_RAS @ affine_lps_mm)
     image.header.set_xyzt_units("mm")
     image = image.as_reoriented(_turn(image.affine, "LPS"))
     Path(path).parent.mkdir(parents=True, exist_ok=True)

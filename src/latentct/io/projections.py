@@ -83,41 +83,40 @@ def write_projections(path: str | os.PathLike[str], projections: Projections) ->
         partial.write_text(text, encoding="utf-8")
 
 
-def check_views(
-    projections: Projections, grid: Grid, n_views: tuple[int, int], least_share: float = 0.05, name: str = "projections"
+def check_scan(
+    scan: ConeBeam | VectorConeBeam, grid: Grid, n_views: tuple[int, int], name: str, least_share: float = 0.05
 ) -> None:
-    """Refuse projections that a few-view method for volumes on `grid` cannot use.
+    """Refuse a scan that a few-view method for volumes on `grid` cannot use.
 
     Args:
-        projections: what was read.
+        scan: where source and panel are.
         grid: volume that is to be reconstructed, about the isocentre.
         n_views: least and largest number of views.
+        name: what the messages call the scan.
         least_share: share of the volume that every view must see.
-        name: what the messages call the projections.
 
     Raises:
         InputError: there are too few or too many views, a source stands in the volume, or a view does not see it.
     """
-    scan, (fewest, most) = projections.geometry.scan, n_views
+    fewest, most = n_views
     size = " x ".join(f"{length_mm:.0f}" for length_mm in grid.extent_mm)
     if not fewest <= scan.n_views <= most:
         raise InputError(
-            f"{name} have {scan.n_views} views, but {fewest} to {most} are expected; choose among the views, or use a "
-            "method for many views."
+            f"{name}: {scan.n_views} views were found, but {fewest} to {most} are expected; choose among the views, or "
+            "use a method for many."
         )
     inside = np.flatnonzero(_source_is_inside(grid, scan))
     if inside.size:
         raise InputError(
-            f"the source of view {inside[0]} of {name} stands within the volume of {size} mm about the isocentre; give "
-            f"the distances in {GEOMETRY} in mm."
+            f"{name}: the source of view {inside[0]} stands within the volume of {size} mm about the isocentre; give "
+            "the distances in mm."
         )
     shares = seen_share(grid, scan)
     worst = int(shares.argmin())
     if shares[worst] < least_share:
         raise InputError(
-            f"view {worst} of {name} sees {100 * shares[worst]:.0f} % of the volume of {size} mm about the isocentre, "
-            f"but at least {100 * least_share:.0f} % is expected; correct its distances, angle and offset in "
-            f"{GEOMETRY}."
+            f"{name}: view {worst} sees {100 * shares[worst]:.0f} % of the volume of {size} mm about the isocentre, "
+            f"but at least {100 * least_share:.0f} % is expected; correct its distances, angle and offset."
         )
 
 

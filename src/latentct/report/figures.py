@@ -30,6 +30,11 @@ TITLES = {
     "unet_extrapolation": "U-Net, rays filled",
     "lsr": "LSR",
     "lsr_tv": "LSR + TV",
+    "fdk": "FDK",
+    "regression": "regression alone",
+    "ldm": "diffusion, not aligned",
+    "clsdm": "CLS-DM",
+    "clsdm_consistent": "CLS-DM, consistent",
 }
 TINT = np.array([0.25, 0.55, 1.0])
 
