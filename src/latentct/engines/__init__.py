@@ -1,5 +1,6 @@
 """What MONAI's engines and Ignite's handlers lack, and only that."""
 
+from latentct.engines.alignment import AlignmentLoss, FrozenEncoder, RegressionInferer
 from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
 from latentct.engines.comparison import Example, MethodComparison
 from latentct.engines.corruption import IncompleteReconstruction
@@ -27,19 +28,23 @@ from latentct.engines.vae import (
     KLWarmUp,
     warmup_cosine,
 )
+from latentct.engines.views import FewViewPrepareBatch
 from latentct.engines.weights import export_half, load_weights, refuse_overwriting
 
 __all__ = [
+    "AlignmentLoss",
     "AutocastInferer",
     "AutoencoderPrepareBatch",
     "BestWeights",
     "BodyError",
     "Example",
     "FewViewComparison",
+    "FewViewPrepareBatch",
     "FewViewReport",
     "FirstReconstructionError",
     "FirstReconstructions",
     "FoundBySearch",
+    "FrozenEncoder",
     "FrozenOutputs",
     "GradientClipping",
     "HeldBack",
@@ -53,6 +58,7 @@ __all__ = [
     "Noising",
     "PatchCritic",
     "PatientPrepareBatch",
+    "RegressionInferer",
     "Remembered",
     "SameDraws",
     "SamplingInferer",

@@ -1,6 +1,7 @@
 """Losses of the generative models."""
 
 from latentct.losses.autoencoder import AutoencoderLoss
+from latentct.losses.contrastive import SymmetricInfoNCE, normalised_mse
 from latentct.losses.elbo import ELBOLoss, kl_divergence
 
-__all__ = ["AutoencoderLoss", "ELBOLoss", "kl_divergence"]
+__all__ = ["AutoencoderLoss", "ELBOLoss", "SymmetricInfoNCE", "kl_divergence", "normalised_mse"]
