@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.networks.nets import PatchDiscriminator
 
-from latentct.losses import AutoencoderLoss
+from latentct.losses import AutoencoderLoss, weighted_l1
 
 
 @pytest.fixture
@@ -44,3 +44,11 @@ def test_the_critic_learns_to_tell_volumes_apart(loss):
         value.backward()
         optimizer.step()
     assert float(loss.critic_loss(x_hat, x).detach()) < 0.5 * first
+
+
+def test_tissue_counts_more_than_air():
+    x = torch.tensor([0.0, 0.0, 0.0, 1.0]).reshape(1, 1, 1, 2, 2)
+    in_air, in_tissue = (x + 0.1 * torch.tensor(e).reshape(x.shape) for e in ([1.0, 0, 0, 0], [0, 0, 0, 1.0]))
+    assert float(weighted_l1(in_air, x, 9.0, 0.25)) == pytest.approx(0.1 / 13)
+    assert float(weighted_l1(in_tissue, x, 9.0, 0.25)) == pytest.approx(1.0 / 13)
+    assert float(weighted_l1(in_air, x, 0.0, 0.25)) == pytest.approx(0.1 / 4)

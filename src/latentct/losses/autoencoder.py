@@ -10,7 +10,10 @@ from latentct.losses.elbo import kl_divergence
 
 
 class AutoencoderLoss(nn.Module):
-    """``mean |x_hat - x| + kl_weight * KL / N + adversarial_weight * mean (D(x_hat) - 1)^2`` for volumes of N voxels.
+    """``E + kl_weight * KL / N + adversarial_weight * mean (D(x_hat) - 1)^2`` for volumes of N voxels.
+
+    ``E`` is the weighted mean of ``|x_hat - x|``, in which a voxel of tissue counts ``1 + tissue_weight`` times as much
+    as one of air: of a head in a field that holds a chest, nineteen voxels in twenty are air.
 
     The least-squares adversarial term (Mao et al. 2017, arXiv 1611.04076) counts once `critic_joins` is set, see
     `latentct.engines.PatchCritic`: a critic that starts before there is anything to refine only disturbs. The KL is
@@ -18,13 +21,24 @@ class AutoencoderLoss(nn.Module):
 
     Args:
         kl_weight: in units of the network range a nat.
+        tissue_weight: how much more a voxel of tissue counts.
+        tissue_above: network value above which a voxel is tissue.
         critic: discriminator of patches; its parameters get no gradient from this loss.
         adversarial_weight: weight of the critic's judgement.
     """
 
-    def __init__(self, kl_weight: float, critic: nn.Module, adversarial_weight: float) -> None:
+    def __init__(
+        self,
+        kl_weight: float,
+        critic: nn.Module,
+        adversarial_weight: float,
+        tissue_weight: float = 0.0,
+        tissue_above: float = 0.25,
+    ) -> None:
         super().__init__()
         self.kl_weight = kl_weight
+        self.tissue_weight = tissue_weight
+        self.tissue_above = tissue_above
         self.critic = critic
         self.adversarial_weight = adversarial_weight
         self.adversarial = PatchAdversarialLoss(criterion="least_squares", no_activation_leastsq=True)
@@ -33,7 +47,7 @@ class AutoencoderLoss(nn.Module):
     def forward(self, pred: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
         """Return the scalar loss of ``(x_hat, z_mean, z_logvar)``, x_hat and target being (B, 1, D, H, W)."""
         x_hat, z_mean, z_logvar = pred
-        loss = (x_hat - target).abs().mean()
+        loss = weighted_l1(x_hat, target, self.tissue_weight, self.tissue_above)
         loss = loss + self.kl_weight * kl_divergence(z_mean, z_logvar).mean() / target[0].numel()
         return loss + self.adversarial_weight * self._judgement(x_hat) if self.critic_joins else loss
 
@@ -53,3 +67,9 @@ class AutoencoderLoss(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16):
             scores: Tensor = self.critic(x.contiguous())[-1]
         return scores.float()
+
+
+def weighted_l1(x_hat: Tensor, x: Tensor, tissue_weight: float, tissue_above: float) -> Tensor:
+    """Return the mean of ``|x_hat - x|``, voxels with ``x > tissue_above`` counted ``1 + tissue_weight`` times."""
+    weight = 1 + tissue_weight * (x > tissue_above)
+    return (weight * (x_hat - x).abs()).sum() / weight.sum()
