@@ -61,3 +61,9 @@ def test_order_of_views_does_not_matter() -> None:
     order = np.random.default_rng(0).permutation(50)
     shuffled = FanBeam(tuple(np.asarray(scan.angles_rad)[order]), **FAN)
     np.testing.assert_allclose(ray_weights(shuffled), ray_weights(scan)[order])
+
+
+def test_views_at_one_angle_leave_finite_weights() -> None:
+    weights = ray_weights(FanBeam((0.3, 0.3, 1.0, 2.0), **FAN))
+    assert np.isfinite(weights).all()
+    assert weights[2:].min() > 0

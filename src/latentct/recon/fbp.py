@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from latentct.geometry import FanBeam, Grid, ParallelBeam, Scan2D
 from latentct.projectors import Projector, backproject
 from latentct.recon.filters import padded_length, ramp_response
 from latentct.recon.weights import ray_weights
+
+PlaneScan = TypeVar("PlaneScan", bound=ParallelBeam | FanBeam)
 
 
 def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: str = "ram-lak") -> torch.Tensor:
@@ -33,18 +36,39 @@ def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: 
         ValueError: The filter is not known, or ``y`` does not end in ``scan.sinogram_shape``.
     """
     weights = ray_weights(scan)
-    bin_mm, radius_mm = scan.bin_mm, None
     if isinstance(scan, FanBeam):
         weights = weights * np.cos(scan.fan_angles_rad())
+    weighted = y * torch.as_tensor(weights, dtype=y.dtype, device=y.device)
+    q, centred = ramp_filtered(weighted, scan, filter_name)
+    return backproject(q, grid, centred, weighted=True)
+
+
+def ramp_filtered(weighted: torch.Tensor, scan: PlaneScan, filter_name: str) -> tuple[torch.Tensor, PlaneScan]:
+    """Convolve weighted rays with the ramp along the detector's columns.
+
+    Data filtered by the ramp reach beyond the bins they were measured on, and a displaced detector needs them there:
+    it is extended until it is centred, unless its offset is one bin or less.
+
+    Args:
+        weighted: Rays times their weights (..., U).
+        scan: The plane scan of these columns.
+        filter_name: One of `latentct.recon.filters.FILTER_NAMES`.
+
+    Returns:
+        Filtered rays (..., U') per mm, and the scan with as many bins.
+
+    Raises:
+        ValueError: The filter is not known.
+    """
+    bin_mm, radius_mm = scan.bin_mm, None
+    if isinstance(scan, FanBeam):
         bin_mm = scan.bin_mm * scan.sod_mm / scan.sdd_mm
         radius_mm = scan.sod_mm if scan.curved else None
-    n = padded_length(_centred(scan)[1].n_bins)
-    response = torch.as_tensor(ramp_response(n, bin_mm, filter_name, radius_mm), dtype=y.dtype, device=y.device)
-    spectrum = torch.fft.rfft(y * torch.as_tensor(weights, dtype=y.dtype, device=y.device), n)
-    q = torch.fft.irfft(spectrum.mul_(response), n)
     near, centred = _centred(scan)
-    q = torch.roll(q, near, dims=-1)[..., : centred.n_bins] if near else q[..., : centred.n_bins]
-    return backproject(q, grid, centred, weighted=True)
+    n = padded_length(centred.n_bins)
+    response = torch.as_tensor(ramp_response(n, bin_mm, filter_name, radius_mm)).to(weighted)
+    q = torch.fft.irfft(torch.fft.rfft(weighted, n).mul_(response), n)
+    return (torch.roll(q, near, dims=-1) if near else q)[..., : centred.n_bins], centred
 
 
 def plane_scan(projector: Projector) -> Scan2D:
@@ -58,12 +82,8 @@ def plane_scan(projector: Projector) -> Scan2D:
     return projector.scan
 
 
-def _centred(scan: ParallelBeam | FanBeam) -> tuple[int, ParallelBeam | FanBeam]:
-    """Extend a displaced detector until it is centred; return also how many bins were added below its first.
-
-    Data filtered by the ramp reach beyond the bins they were measured on, and a displaced detector needs them there.
-    Offsets of up to one bin are left as they are.
-    """
+def _centred(scan: PlaneScan) -> tuple[int, PlaneScan]:
+    """Extend a displaced detector until it is centred; return also how many bins were added below its first."""
     n_added = int(2 * abs(scan.offset_mm) / scan.bin_mm) if abs(scan.offset_mm) > scan.bin_mm else 0
     shift_mm = math.copysign(n_added * scan.bin_mm / 2, scan.offset_mm)
     centred = replace(scan, n_bins=scan.n_bins + n_added, offset_mm=scan.offset_mm - shift_mm)

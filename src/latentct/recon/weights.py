@@ -37,7 +37,8 @@ def ray_weights(scan: ParallelBeam | FanBeam) -> FloatArray:
     for turn_rad in 2 * np.pi * np.arange(-n_turns, n_turns + 1):
         sightings += _arc_taper(same + turn_rad, arc_rad, scan.n_views) * edge
         sightings += _arc_taper(opposite + turn_rad, arc_rad, scan.n_views) * edge_opposite
-    return _arc_taper(same, arc_rad, scan.n_views) * edge / sightings * steps_rad[:, None]
+    own = _arc_taper(same, arc_rad, scan.n_views) * edge
+    return own / np.where(sightings > 0, sightings, 1.0) * steps_rad[:, None]
 
 
 def _views_on_arc(angles_rad: FloatArray) -> tuple[FloatArray, FloatArray]:
