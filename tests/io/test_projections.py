@@ -144,3 +144,15 @@ def test_a_view_that_does_not_see_the_volume_is_named():
 
 def test_a_source_in_the_volume_is_refused():
     assert "source of view 0" in refused_views(dataclasses.replace(SCAN, sod_mm=80.0, sdd_mm=120.0))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_view_must_see_the_share_asked_for(share):
+    """The shifted panel sees a half of a thin slab across the central ray."""
+    slab = Grid((1, 1, 100), (1.0, 1.0, 4.0))
+    scan = dataclasses.replace(SCAN, angles_rad=(0.0, math.pi), offset_mm=(0.0, 400.0))
+    if share < 0.5:
+        check_scan(scan, slab, (2, 16), "slab", least_share=share)
+        return
+    with pytest.raises(InputError, match="slab: view 0 sees 50 %"):
+        check_scan(scan, slab, (2, 16), "slab", least_share=share)

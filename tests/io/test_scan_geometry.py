@@ -85,11 +85,15 @@ def test_a_missing_distance_is_named():
 
 @pytest.mark.parametrize(
     ("entry", "words"),
-    [({"u_mm": [0, 0, 5]}, "parallel u_mm and v_mm in view 1"), ({"source_mm": None}, "source of view 1 in the plane")],
+    [
+        ({"u_mm": [0, 0, 5]}, "parallel u_mm and v_mm in view 1"),
+        ({"detector_mm": [400, 0, 0]}, "isocentre of view 1 not between"),
+        ({"source_mm": [-900, 0, 0]}, "isocentre of view 1 not between"),
+    ],
 )
-def test_a_panel_without_area_or_edge_on_is_refused(entry, words):
+def test_a_panel_without_area_or_before_the_patient_is_refused(entry, words):
     views = vectors_of(SCAN)
-    entry = {key: value or views[1]["detector_mm"] for key, value in entry.items()}
+    assert views[1]["source_mm"][0] == pytest.approx(800)  # the panel is at x = -400
     views[1] |= entry
     content = {"detector_shape": [6, 8], "mu_water": 0.02, "vectors": views}
     with pytest.raises(InputError, match=words):

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from latentct.errors import InputError
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
-from latentct.geometry.visibility import seen_share
 from latentct.io.files import whole_file
 from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
+from latentct.projectors.shadow import cast_shadow
 
 GEOMETRY = "geometry.yaml"
 LEAST_TRANSMISSION = 1e-6
@@ -111,13 +111,20 @@ def check_scan(
             f"{name}: the source of view {inside[0]} stands within the volume of {size} mm about the isocentre; give "
             "the distances in mm."
         )
-    shares = seen_share(grid, scan)
+    shares = _seen_shares(grid, scan)
     worst = int(shares.argmin())
     if shares[worst] < least_share:
         raise InputError(
             f"{name}: view {worst} sees {100 * shares[worst]:.0f} % of the volume of {size} mm about the isocentre, "
             f"but at least {100 * least_share:.0f} % is expected; correct its distances, angle and offset."
         )
+
+
+def _seen_shares(grid: Grid, scan: ConeBeam | VectorConeBeam) -> NDArray[np.float64]:
+    """Return which share of a volume casts its shadow on the panel, view by view, (A,) in [0, 1]."""
+    shape = tuple(min(n, 24) for n in grid.shape)
+    coarse = Grid(shape, tuple(mm / n for mm, n in zip(grid.extent_mm, shape, strict=True)), grid.center_mm)
+    return np.asarray(cast_shadow(coarse, scan).visible.double().mean(dim=(1, 2, 3)))
 
 
 def _source_is_inside(grid: Grid, scan: ConeBeam | VectorConeBeam) -> NDArray[np.bool_]:

@@ -158,7 +158,7 @@ def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
 
 
 def _refuse_impossible(scan: ConeBeam | VectorConeBeam, name: str) -> None:
-    """Refuse panels without an area and sources in the plane of their panel."""
+    """Refuse panels without an area, and those that do not stand behind the middle of the volume."""
     if isinstance(scan, ConeBeam):
         return
     for i in range(scan.n_views):
@@ -166,5 +166,8 @@ def _refuse_impossible(scan: ConeBeam | VectorConeBeam, name: str) -> None:
         normal = np.cross(u, v)
         if np.linalg.norm(normal) <= 1e-9 * (1 + np.linalg.norm(u) * np.linalg.norm(v)):
             raise InputError(f"geometry {name} has parallel u_mm and v_mm in view {i}; give the steps of the panel.")
-        if abs(normal @ (middle - source)) <= 1e-6 * np.linalg.norm(normal):
-            raise InputError(f"geometry {name} has the source of view {i} in the plane of its panel; correct one.")
+        if normal @ middle * (normal @ -source) <= 0:
+            raise InputError(
+                f"geometry {name} has the isocentre of view {i} not between source_mm and the plane of the panel; give "
+                "both from the middle of the volume."
+            )
