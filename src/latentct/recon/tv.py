@@ -151,4 +151,7 @@ def _steps(rays: MeasuredRays, gradient: FiniteDifferences, n_terms: int) -> _St
 
 def _shorten(vectors: torch.Tensor, longest: float) -> torch.Tensor:
     """Shorten in place the vectors (axes, ...) that are longer than ``longest``."""
-    return vectors.div_((vectors.norm(dim=0) / longest).clamp_(min=1))
+    square = vectors[0].square()
+    for component in vectors[1:]:
+        square.addcmul_(component, component)  # torch.norm along the first axis is many times slower
+    return vectors.div_(square.sqrt_().div_(longest).clamp_(min=1))
