@@ -169,9 +169,11 @@ class SamplingInferer(Inferer):
 
 def standardise_latents(model: FewViewModel, batches: Iterable[Mapping[str, Any]], key: str = keys.IMAGE) -> None:
     """Set the means and scales of a model's latents from batches of volumes, and leave those of the conditions."""
-    device = model.latent_mean.device
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-        encoded = [model.autoencoder.encode(torch.as_tensor(batch[key]).to(device))[0] for batch in batches]
+    encoded = []
+    for batch in batches:
+        image = torch.as_tensor(batch[key]).to(model.latent_mean.device)
+        with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16):
+            encoded.append(model.autoencoder.encode(image)[0].float())
     model.standardise(torch.cat(encoded))
 
 
