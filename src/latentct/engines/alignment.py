@@ -97,7 +97,7 @@ class AlignmentLoss(nn.Module):
 
 
 class RunningMoments(nn.Module):
-    """Mean and standard deviation of each channel over all that was given.
+    """Mean and variance of each channel over all that was given, merged batch by batch (Chan et al. 1983).
 
     Args:
         channels: number of channels.
@@ -105,28 +105,27 @@ class RunningMoments(nn.Module):
 
     n: Tensor
     mean: Tensor
-    square: Tensor
+    variance: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("n", torch.zeros(()))
         self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("square", torch.zeros(channels))
+        self.register_buffer("variance", torch.zeros(channels))
 
     @torch.no_grad()
     def update(self, z: Tensor) -> None:
         """Take a batch (B, C, ...) into account."""
-        axes = [0, *range(2, z.ndim)]
+        variance, mean = torch.var_mean(z, [0, *range(2, z.ndim)], correction=0)
         self.n += len(z)
-        share = len(z) / self.n
-        self.mean.lerp_(z.mean(axes), share)
-        self.square.lerp_(z.square().mean(axes), share)
+        share, change = len(z) / self.n, mean - self.mean
+        self.variance.lerp_(variance, share).add_(change.square() * share * (1 - share))
+        self.mean.add_(change * share)
 
     def standardised(self, z: Tensor) -> Tensor:
         """Return ``(z - mean) / std`` of a batch (B, C, ...)."""
-        std = (self.square - self.mean.square()).clamp_min(1e-8).sqrt()
         shape = (-1, *[1] * (z.ndim - 2))
-        return (z - self.mean.reshape(shape)) / std.reshape(shape)
+        return (z - self.mean.reshape(shape)) / self.variance.clamp_min(1e-8).sqrt().reshape(shape)
 
 
 class RegressionInferer(AutocastInferer):
