@@ -85,6 +85,9 @@ def test_config_files_of_each_run(bundle):
         names("trainig")
     with pytest.raises(InputError, match=r"multi\.yaml does not exist .*evaluate, inference, smoke, train"):
         names("training", ["multi"])
+    (bundle / "configs" / "train_autoencoder.yaml").write_text("")
+    assert names("training") == ["train.yaml"]
+    assert names("evaluating") == ["train_autoencoder.yaml", "evaluate.yaml"]
 
 
 def test_root_cause_prefers_bad_input_and_follows_explicit_causes():

@@ -16,9 +16,15 @@ from latentct.errors import InputError, root_cause
 CONFIGS = {
     "training": ("train.yaml",),
     "training_unet": ("train.yaml", "train_unet.yaml"),
+    "training_autoencoder": ("train_autoencoder.yaml",),
+    "training_alignment": ("train_alignment.yaml",),
+    "training_diffusion": ("train_diffusion.yaml",),
+    "training_ldm": ("train_diffusion.yaml", "train_ldm.yaml"),
     "evaluating": ("train.yaml", "evaluate.yaml"),
     "inference": ("inference.yaml",),
 }
+IN_STAGES = {"evaluating": ("train_autoencoder.yaml", "evaluate.yaml")}
+"""The same for bundles trained in stages, whose train.yaml is no training itself."""
 _SET_BY_COMMAND = ("bundle_root", "config_file", "run_id")
 _OF_MONAI = ("logging_file", "meta_file", "tracking")
 
@@ -26,7 +32,7 @@ _OF_MONAI = ("logging_file", "meta_file", "tracking")
 def run(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Bundle's folder, e.g. bundles/lsr_truncation.")],
-    run_id: Annotated[str, typer.Argument(help="training, training_unet, evaluating or inference.")],
+    run_id: Annotated[str, typer.Argument(help="training, evaluating, inference, or training_<part>.")],
     layer: Annotated[
         list[str] | None, typer.Option(help="Further config of the bundle on top, e.g. smoke; repeat for more.")
     ] = None,
@@ -61,7 +67,9 @@ def config_files(bundle: Path, run_id: str, layers: list[str]) -> list[Path]:
             f"run id '{run_id}' is unknown{_did_you_mean(run_id, CONFIGS)}; choose one of {', '.join(CONFIGS)}."
         )
     folder = bundle / "configs"
-    files = [folder / name for name in (*CONFIGS[run_id], *(f"{layer}.yaml" for layer in layers))]
+    in_stages = (folder / "train_autoencoder.yaml").is_file()
+    names = IN_STAGES.get(run_id, CONFIGS[run_id]) if in_stages else CONFIGS[run_id]
+    files = [folder / name for name in (*names, *(f"{layer}.yaml" for layer in layers))]
     for file in files:
         if not file.is_file():
             present = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "no config"

@@ -14,10 +14,12 @@ from latentct.engines.diffusion import (
     freeze,
     standardise_latents,
 )
+from latentct.engines.distributed import join_processes, synchronise
 from latentct.engines.few_view import FewViewComparison
 from latentct.engines.few_view_report import FewViewReport, VolumeExample
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
+from latentct.engines.pipeline import run_stages
 from latentct.engines.reuse import FoundBySearch, Remembered
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
 from latentct.engines.vae import (
@@ -69,8 +71,11 @@ __all__ = [
     "export_half",
     "few_view_items",
     "freeze",
+    "join_processes",
     "load_weights",
     "refuse_overwriting",
+    "run_stages",
     "standardise_latents",
+    "synchronise",
     "warmup_cosine",
 ]
