@@ -60,3 +60,12 @@ def test_a_mask_a_slice_is_each_slice_with_its_own_mask(projector: Projector, x_
     for i in range(2):
         alone = sirt(y[i : i + 1], projector, masks[i, 0], n_iterations=5)
         torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-7)
+
+
+def test_momentum_brings_more_in_as_many_steps(projector: Projector, x_mu: torch.Tensor) -> None:
+    y = projector.forward(x_mu)
+    plain, fast = (Sirt(n_iterations=30, accelerated=accelerated)(y, projector) for accelerated in (False, True))
+    misfit, misfit_fast = ((projector.forward(x) - y).square().sum().item() for x in (plain, fast))
+    assert misfit_fast < 0.2 * misfit
+    assert fast.min() >= 0
+    assert torch.equal(*(Sirt(n_iterations=1, accelerated=a)(y, projector) for a in (False, True)))

@@ -16,7 +16,9 @@ from latentct.networks.lifting import coverage, lift, max_over_views, mean_over_
 from latentct.networks.residual import Down, ResidualBlock, Up, convolution, norm_act, shrunk
 from latentct.networks.view_encoder import ViewEncoder
 from latentct.networks.volume_autoencoder import depth_to_space, space_to_depth
+from latentct.projectors import make_projector
 from latentct.projectors.shadow import Shadow, cast_shadow, pixel_at_center_mm, view_direction
+from latentct.recon import sirt
 from latentct.recon.filters import padded_length, ramp_response
 from latentct.units import MU_WATER_70KEV
 
@@ -47,11 +49,12 @@ class ViewConditioner(nn.Module):
     is regressed, so that it has to carry the volume. New is that views are lifted along their own rays:
 
     1. line integrals, also ramp-filtered, are lifted to every voxel: the mean over the views that see it, and of the
-       line integrals also the smallest, which is nothing wherever any ray passed through air only;
+       line integrals also the smallest, which is nothing wherever any ray passed through air only. Beside them comes a
+       first look, a few accelerated steps of `sirt`, in which the views explain each other;
     2. a 2-D encoder shared by the views gives features, lifted to 1/2 and 1/4 of the resolution: mean and maximum.
        Mean, minimum and maximum do not depend on the order of the views, nor is their number fixed;
     3. a 3-D encoder makes the condition of them, of the share of the views that see each voxel, of the voxel's place
-       and of the mean of the views' directions;
+       and of the mean of the views' directions; if it goes down below the latent's resolution, it comes up again;
     4. from the condition a decoder regresses the volume, and a head the latent.
 
     Args:
@@ -62,10 +65,11 @@ class ViewConditioner(nn.Module):
         mu_water: attenuation of water in 1/mm at the energy of the scan.
         pixel_mm: distance (v, u) in mm of neighbouring rays at the grid's middle that the network works at; panels are
             resampled to about it.
-        channels: widths of the 3-D encoder from 1/2 of the resolution down; as many count as ``compression`` needs.
-        decoder_channels: widths of the decoder, in the same order.
+        channels: widths of the 3-D encoder from 1/2 of the resolution down, at least as many as to the latent's.
+        decoder_channels: widths of the decoder, in the same order; those down to the latent's resolution count.
         view_channels: widths of the 2-D encoder.
         lifted_channels: features of a view lifted to 1/2 and to 1/4 of the resolution.
+        first_look_steps: steps of the first look.
         norm_num_groups: groups of the group normalisation; divides every width.
 
     Example:
@@ -87,6 +91,7 @@ class ViewConditioner(nn.Module):
         decoder_channels: Sequence[int] = (16, 48, 64),
         view_channels: Sequence[int] = (32, 48, 64),
         lifted_channels: Sequence[int] = (16, 32),
+        first_look_steps: int = 12,
         norm_num_groups: int = 8,
     ) -> None:
         super().__init__()
@@ -95,16 +100,21 @@ class ViewConditioner(nn.Module):
             raise ValueError(f"compression must be 4 or 8 and divide {grid.shape}, not {compression}")
         self.grid, self.mu_water = grid, mu_water
         self.pixel_mm = (float(pixel_mm[0]), float(pixel_mm[1]))
-        widths, back = tuple(channels[:n_levels]), tuple(decoder_channels[:n_levels])
+        widths, back = tuple(channels), tuple(decoder_channels[:n_levels])
+        self.first_look_steps = first_look_steps
         code_channels = 2 * len(HARMONICS)
         groups = norm_num_groups
         self.view_encoder = ViewEncoder(2, code_channels, view_channels, lifted_channels, groups)
-        self.stem = convolution(8 * 3 + 2 * lifted_channels[0] + 5 + code_channels, widths[0], 1)
+        self.stem = convolution(8 * 4 + 2 * lifted_channels[0] + 5 + code_channels, widths[0], 1)
         self.fine = ResidualBlock(widths[0], groups)
-        more = (2 * lifted_channels[1], 0)
-        self.down = nn.ModuleList(Down(widths[i], widths[i + 1], more_channels=more[i]) for i in range(n_levels - 1))
+        more = (2 * lifted_channels[1], *(0 for _ in widths[2:]))
+        self.down = nn.ModuleList(Down(*pair, more_channels=n) for pair, n in zip(pairwise(widths), more, strict=True))
         self.blocks = nn.ModuleList(ResidualBlock(width, groups) for width in widths[1:])
-        self.to_cond = nn.Sequential(*norm_act(widths[-1], groups), convolution(widths[-1], cond_channels))
+        below = list(pairwise(widths[n_levels - 1 :]))
+        self.up = nn.ModuleList(Up(coarse, fine) for fine, coarse in reversed(below))
+        self.up_blocks = nn.ModuleList(ResidualBlock(fine, groups) for fine, _ in reversed(below))
+        width = widths[n_levels - 1]
+        self.to_cond = nn.Sequential(*norm_act(width, groups), convolution(width, cond_channels))
         self.decoder = _decoder(cond_channels, back, groups)
         self.to_latent = nn.Sequential(
             convolution(cond_channels, 2 * cond_channels),
@@ -130,13 +140,23 @@ class ViewConditioner(nn.Module):
         fine, coarse = self.view_encoder(panels.flatten(0, 1), code.repeat_interleave(batch, dim=0))
         fine, coarse = fine.unflatten(0, (n_views, batch)), coarse.unflatten(0, (n_views, batch))
         whole, half, quarter = (cast_shadow(_coarser(self.grid, factor), scan, y.device) for factor in (1, 2, 4))
-        h = torch.cat([self._seen(panels, whole), *_fused(fine, half), self._where(half, code, batch)], dim=1)
+        seen = [self._first_look(y, scan), self._seen(panels, whole)]
+        h = torch.cat([*seen, *_fused(fine, half), self._where(half, code, batch)], dim=1)
         h = self.fine(self.stem(h.contiguous(memory_format=torch.channels_last_3d)))
-        h = self.blocks[0](self.down[0](h, *_fused(coarse, quarter)))
+        levels = [self.blocks[0](self.down[0](h, *_fused(coarse, quarter)))]
         for down, block in zip(self.down[1:], self.blocks[1:], strict=True):
-            h = block(down(h))
+            levels.append(block(down(levels[-1])))
+        h = levels.pop()
+        for up, block in zip(self.up, self.up_blocks, strict=True):
+            h = block(up(h) + levels.pop())
         cond: Tensor = self.to_cond(h)
         return cond
+
+    def _first_look(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
+        """Return the volume relative to water after a few iterations, folded to half the resolution."""
+        projector = make_projector(self.grid, scan, device=y.device)
+        x_mu = sirt(y.float(), projector, n_iterations=self.first_look_steps, accelerated=True)
+        return space_to_depth(x_mu / self.mu_water, 2)
 
     def _panels(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
         """Return line integrals as they are and ramp-filtered, (A, B, 2, V, U) at the network's pixel size."""
