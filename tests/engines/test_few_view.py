@@ -35,10 +35,13 @@ VOLUMES = {name: volume(value) for name, value in (("v1", 200.0), ("v2", 400.0),
 def batches(*groups: str) -> list[dict]:
     """Batches of volumes, e.g. of v1 and v2 and then of v3: `batches("v1 v2", "v3")`."""
     names = [group.split() for group in groups]
-    return [
-        {"image": torch.stack([VOLUMES[n] for n in ns]), "sha256": ns, "patient": [f"patient of {n}" for n in ns]}
-        for ns in names
-    ]
+    return [batch(ns, [VOLUMES[n] for n in ns]) for ns in names]
+
+
+def batch(names: list[str], scanned: list[torch.Tensor]) -> dict:
+    patients = [f"patient of {name}" for name in names]
+    images = torch.stack([VOLUMES[name] for name in names])
+    return {"image": images, "scanned": torch.stack(scanned), "sha256": names, "patient": patients}
 
 
 class Constant:
@@ -57,9 +60,9 @@ class Constant:
 
 
 def compare(folder, methods, data=None, views=(2, 4), **options) -> FewViewComparison:
-    comparison = FewViewComparison(
-        methods, few_view_scans(MACHINE, views), GRID, MU_WATER, 1e5, seed=0, output_dir=folder, **options
-    )
+    scans = few_view_scans(MACHINE, views)
+    options = {"seed": 0} | options
+    comparison = FewViewComparison(methods, scans, GRID, MU_WATER, 1e5, output_dir=folder, **options)
     engine = Engine(comparison)
     comparison.attach(engine)
     engine.run(data or batches("v1 v2", "v3"))
@@ -146,6 +149,16 @@ def test_other_settings_or_an_order_compute_again(tmp_path):
 def test_a_method_that_cannot_serve_a_condition_is_left_out(tmp_path):
     table = compare(tmp_path, {"fdk": Constant(), "tv": Constant()}, left_out={"4": ["fdk"]}).summary["views"]
     assert {name: list(rows) for name, rows in table.items()} == {"2": ["fdk", "tv"], "4": ["tv"]}
+
+
+def test_finer_voxels_are_scanned_where_there_are_any(tmp_path):
+    fine = VOLUMES["v1"].repeat_interleave(2, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    same, shifted, coarse = Constant(), Constant(), Constant()
+    compare(tmp_path / "a", {"fdk": coarse}, batches("v1"), views=(2,))
+    compare(tmp_path / "b", {"fdk": same}, [batch(["v1"], [fine])], views=(2,), finer=2)
+    torch.testing.assert_close(same.seen[0], coarse.seen[0], rtol=0, atol=0.2)
+    compare(tmp_path / "b", {"fdk": shifted}, [batch(["v1"], [fine.roll(4, 3)])], views=(2,), finer=2, seed=1)
+    assert (shifted.seen[0] - coarse.seen[0]).abs().max() > 0.3
 
 
 def test_noise_is_that_of_the_photons():

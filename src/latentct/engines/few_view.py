@@ -41,6 +41,8 @@ COLUMNS = {
 BEST = "clsdm_consistent"
 """The method that the others are compared with, patient by patient."""
 AIR_HU = -1000.0
+SCANNED = "scanned"
+"""Key of the volume that is scanned, which may have finer voxels than the reference."""
 
 
 class FewViewComparison:
@@ -61,6 +63,8 @@ class FewViewComparison:
         output_dir: where `metrics.json` and the scores of each volume, `volumes.json`, go.
         device: where the methods compute.
         left_out: methods that cannot serve a condition, by its name.
+        finer: voxels of the scanned volumes to one of the grid along each axis, both centred alike; 1 scans the grid's
+            own voxels, as the methods' projector does.
         hu_range: lower and upper end of the range of PSNR and SSIM.
         paired_test: compares the best method with the others, patient by patient; None leaves that out.
         publish: called with the summary and the folder once both are written, e.g. to record them.
@@ -78,6 +82,7 @@ class FewViewComparison:
         output_dir: str | Path,
         device: torch.device | str = "cpu",
         left_out: Mapping[str, Sequence[str]] | None = None,
+        finer: int = 1,
         hu_range: tuple[float, float] = (-1000.0, 1000.0),
         paired_test: PairedTest | None = None,
         publish: Callable[[Mapping[str, Any], Path], None] | None = None,
@@ -94,10 +99,15 @@ class FewViewComparison:
         self.overwrite = overwrite
         self.scores = VolumeScores(self.output_dir / "volumes.json")
         self.summary: dict[str, Any] = {}
+        scanned = Grid(
+            tuple(finer * n for n in grid.shape), tuple(step / finer for step in grid.spacing_mm), grid.center_mm
+        )
         self._projectors = {name: make_projector(grid, scan, "auto", self.device) for name, scan in scans.items()}
-        settings = (grid, mu_water, i0_photons, seed, hu_range)
+        self._scanners = {name: make_projector(scanned, scan, "auto", self.device) for name, scan in scans.items()}
+        settings = (grid, scanned, mu_water, i0_photons, seed, hu_range)
         self._scan_prints = {name: fingerprint(scan, settings) for name, scan in scans.items()}
         self._method_prints = {name: fingerprint(method) for name, method in self.methods.items()}
+        self._finer = {"scanned_voxels_to_one": finer}
         self._patients: dict[str, str] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -106,13 +116,18 @@ class FewViewComparison:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
     def __call__(self, engine: Engine, batch: Mapping[str, Any]) -> None:
-        """Score what is missing of a batch of volumes (B, 1, D, H, W) in HU with `sha256` and `patient`."""
+        """Score what is missing of a batch: volumes `image` and `scanned` in HU, with `sha256` and `patient`.
+
+        Args:
+            engine: the engine.
+            batch: `image` (B, 1, D, H, W) on the grid, `scanned` (B, 1, finer * D, finer * H, finer * W).
+        """
         volumes = [str(name) for name in batch["sha256"]]
         self._patients |= dict(zip(volumes, map(str, batch["patient"]), strict=True))
         for condition in self._projectors:
             missing = self._missing(condition, volumes)
             if missing:
-                self._compare(condition, missing, volumes, torch.as_tensor(batch[K.IMAGE]).as_subclass(Tensor))
+                self._compare(condition, missing, volumes, batch)
 
     def _begin(self) -> None:
         self._patients = {}
@@ -128,9 +143,10 @@ class FewViewComparison:
         serving = [name for name in self.methods if name not in self.left_out.get(condition, ())]
         return [name for name in serving if not known(name).issuperset(volumes)]
 
-    def _compare(self, condition: str, names: Sequence[str], volumes: Sequence[str], x_hu: Tensor) -> None:
+    def _compare(self, condition: str, names: Sequence[str], volumes: Sequence[str], batch: Mapping[str, Any]) -> None:
         """Run methods on the scans of some volumes, freeze all results, and only then score them."""
-        measurement, held_back = self._measure(condition, volumes, x_hu)
+        measurement = self._measure(condition, volumes, _plain(batch[SCANNED]))
+        held_back = HeldBack({K.IMAGE: _plain(batch[K.IMAGE])})
         results, seconds = {}, {}
         for name in names:
             start = time.perf_counter()
@@ -147,14 +163,14 @@ class FewViewComparison:
             place = (condition, self._scan_prints[condition], name, self._method_prints[name])
             self.scores.put(*place, timed)
 
-    def _measure(self, condition: str, volumes: Sequence[str], x_hu: Tensor) -> tuple[Measurement, HeldBack]:
-        """Return the scans as the methods see them, and the volumes under lock."""
-        projector = self._projectors[condition]
-        x_hu = x_hu.clamp(min=AIR_HU)
+    def _measure(self, condition: str, volumes: Sequence[str], x_hu: Tensor) -> Measurement:
+        """Return the scans as the methods see them."""
         generators = [_generator(self.seed, volume, condition) for volume in volumes]
-        y = noisy_scans(hu_to_mu(x_hu, self.mu_water).to(self.device), projector, self.i0_photons, generators)
+        x_mu = hu_to_mu(x_hu, self.mu_water).to(self.device)
+        y = noisy_scans(x_mu, self._scanners[condition], self.i0_photons, generators)
+        projector = self._projectors[condition]
         ray_mask = torch.ones(projector.scan.sinogram_shape, dtype=torch.bool, device=self.device)
-        return Measurement(y, ray_mask, projector), HeldBack({K.IMAGE: x_hu})
+        return Measurement(y, ray_mask, projector)
 
     def _score(self, x_mu: Tensor, reference_hu: Tensor, body: Tensor, measurement: Measurement) -> dict[str, Tensor]:
         x_hu, whole = mu_to_hu(x_mu, self.mu_water), torch.ones_like(body)
@@ -180,8 +196,8 @@ class FewViewComparison:
         views = {condition: self._table(condition) for condition in self._projectors}
         rows = {f"{condition}/{name}": figures for condition in views for name, figures in views[condition].items()}
         return {
-            "settings": {"i0_photons": self.i0_photons, "mu_water": self.mu_water, "seed": self.seed},
-            "reference": "the scanned volume on the same grid",
+            "settings": {"i0_photons": self.i0_photons, "mu_water": self.mu_water, "seed": self.seed} | self._finer,
+            "reference": "the scanned volume on the grid of the results",
             "region": "PSNR and SSIM: whole volume; MAE: body; residual: measured rays, relative to them",
             "psnr_ssim_range_hu": [self.hu_min, self.hu_max],
             "n_patients": len(set(self._patients.values())),
@@ -224,6 +240,11 @@ def bodies(x_hu: Tensor, grid: Grid) -> Tensor:
     spacing_mm = grid.spacing_mm[1:]
     masks = [body_mask(volume[0].numpy(), spacing_mm, sheet_mm=2 * max(spacing_mm)) for volume in x_hu.cpu()]
     return torch.from_numpy(np.stack(masks))[:, None]
+
+
+def _plain(x_hu: Any) -> Tensor:
+    """Return a volume as a plain tensor, air no less than air."""
+    return torch.as_tensor(getattr(x_hu, "array", x_hu)).clamp(min=AIR_HU)
 
 
 def _generator(seed: int, volume: str, condition: str) -> torch.Generator:

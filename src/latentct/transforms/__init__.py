@@ -2,6 +2,7 @@
 
 from latentct.transforms.augmentation import RandTabled
 from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
+from latentct.transforms.finer import ResampleBeneathd
 from latentct.transforms.grid import ResampleSlicesd, ResampleVolumed, resample_slices, slice_grid, volume_grid
 from latentct.transforms.implants import Implants, MetalFromFile, RandImplants, SliceCase, SliceMetal
 from latentct.transforms.simulation import SimulateScand
@@ -17,6 +18,7 @@ __all__ = [
     "MetalFromFile",
     "RandImplants",
     "RandTabled",
+    "ResampleBeneathd",
     "ResampleSlicesd",
     "ResampleVolumed",
     "SimulateScand",
