@@ -106,8 +106,19 @@ def test_the_smallest_line_integral_is_nothing_where_a_ray_met_air_only():
     assert (smallest < 0.02 * smallest.max()).float().mean() > 0.7
 
 
-def test_everything_learns():
-    network, y = conditioner().train(), views()
+def test_the_first_look_explains_the_views():
+    scan = ConeBeam.equally_spaced(16, math.pi, (24, 32), (22.0, 24.0), sod_mm=800.0, sdd_mm=1200.0)
+    x = blob(GRID, (0.0, 10.0, -20.0), 60.0) + 0.5 * blob(GRID, (30.0, -60.0, 70.0), 40.0)
+    y = make_projector(GRID, scan)(MU_WATER_70KEV * x)
+    look = latentct.networks.conditioner.depth_to_space(conditioner()._first_look(y, scan), 2)
+    assert (look - x).norm() < 0.2 * x.norm()
+    shorter = latentct.networks.conditioner.depth_to_space(conditioner(first_look_steps=2)._first_look(y, scan), 2)
+    assert (look - x).norm() < 0.7 * (shorter - x).norm()
+
+
+@pytest.mark.parametrize("settings", [{}, {"compression": 4}, {"compression": 4, "channels": (8, 8)}])
+def test_everything_learns(settings):
+    network, y = conditioner(**settings).train(), views()
     out = network(y, SCAN)
     (out.x_hat.square().mean() + out.z_hat.square().mean()).backward()
     assert [n for n, w in network.named_parameters() if w.grad is None or not w.grad.abs().sum() > 0] == []
