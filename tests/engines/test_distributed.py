@@ -8,7 +8,8 @@ import torch
 import torch.multiprocessing as mp
 from torch import nn
 
-from latentct.engines import join_processes, synchronise
+from latentct.engines import join_processes
+from latentct.engines.distributed import synchronise
 
 X = torch.arange(8.0).reshape(4, 2)
 
@@ -31,7 +32,7 @@ def process(rank: int, port: int, path: str) -> None:
     assert join_processes() == join_processes() == torch.device("cpu")
     own = network(seed=rank)
     own[1].running_mean.fill_(rank + 1.0)
-    synchronise(own)
+    synchronise([own])
     train(own, X[2 * rank : 2 * rank + 2])
     torch.save(own.state_dict(), f"{path}/{rank}.pt")
 

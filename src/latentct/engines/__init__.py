@@ -14,7 +14,7 @@ from latentct.engines.diffusion import (
     freeze,
     standardise_latents,
 )
-from latentct.engines.distributed import join_processes, synchronise
+from latentct.engines.distributed import SynchronisedTraining, join_processes
 from latentct.engines.few_view import FewViewComparison
 from latentct.engines.few_view_report import FewViewReport, VolumeExample
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
@@ -66,6 +66,7 @@ __all__ = [
     "SamplingInferer",
     "ScanPrepareBatch",
     "ScannedPrepareBatch",
+    "SynchronisedTraining",
     "TrainingCheckpoint",
     "VolumeExample",
     "export_half",
@@ -76,6 +77,5 @@ __all__ = [
     "refuse_overwriting",
     "run_stages",
     "standardise_latents",
-    "synchronise",
     "warmup_cosine",
 ]

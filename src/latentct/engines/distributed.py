@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.distributed as dist
+from ignite.engine import Engine, Events
+from monai.utils import set_determinism
 from torch import Tensor, nn
 
 
@@ -30,14 +33,33 @@ def join_processes() -> torch.device:
     return device
 
 
-def synchronise(*modules: nn.Module) -> None:
-    """Give all processes the first one's weights and buffers, and average gradients over them from now on.
+class SynchronisedTraining:
+    """Train as one with the other processes: a handler of the trainer of each.
 
-    Every process must use the same parameters in the same order in each iteration, and as many iterations an epoch.
+    When training starts, all get the first one's weights and buffers, and random numbers of their own; from then on
+    their gradients are averaged. Every process must use the same parameters in the same order in each iteration, and
+    have as many iterations an epoch.
 
     Args:
-        *modules: what is trained: networks, and losses with weights of their own.
+        modules: what is trained: the network, and a loss, which may have weights of its own.
+        seed: of the random numbers; the number of the process is added.
     """
+
+    def __init__(self, modules: Sequence[nn.Module], seed: int) -> None:
+        self.modules = list(modules)
+        self.seed = seed
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.STARTED, self._start)
+
+    def _start(self) -> None:
+        synchronise(self.modules)
+        set_determinism(seed=self.seed + dist.get_rank())
+
+
+def synchronise(modules: Iterable[nn.Module]) -> None:
+    """Give all processes the first one's weights and buffers, and average gradients over them from now on."""
     for module in modules:
         for tensor in [*module.parameters(), *module.buffers()]:
             dist.broadcast(tensor.data, src=0)

@@ -18,7 +18,7 @@ from latentct import keys as K
 from latentct.engines.few_view import noisy_scans
 from latentct.engines.measurement import HeldBack, Measurement
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
-from latentct.io.manifest import datalist, long_volumes
+from latentct.io.manifest import check_hashes, datalist, long_volumes
 from latentct.io.nifti import LPS_FROM_RAS, grid_affine_lps_mm
 from latentct.io.projections import check_scan, read_projections
 from latentct.projectors import Projector, make_projector
@@ -50,14 +50,15 @@ def few_view_items(
         limit: number of volumes, evenly spaced among them; None takes all.
 
     Raises:
-        InputError: the manifest or a file is bad, or no volume is left.
+        InputError: the manifest or a file is bad, a file is not the one listed, or no volume is left.
     """
     if projections is not None:
         return [{K.PROJECTIONS: os.fspath(projections)}]
-    volumes = long_volumes(datalist(manifest, split, dataset_dir, check_hash=limit is None), groups, least_mm)
-    if limit is None or limit >= len(volumes):
-        return volumes
-    return [volumes[i * len(volumes) // limit] for i in range(limit)]
+    volumes = long_volumes(datalist(manifest, split, dataset_dir), groups, least_mm)
+    if limit is not None and limit < len(volumes):
+        volumes = [volumes[i * len(volumes) // limit] for i in range(limit)]
+    check_hashes(volumes)
+    return volumes
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ def _workflow(bundle_root: Path, stage: str, layers: Iterable[str], options: dic
             run_id=f"training_{stage}",
             bundle_root=str(bundle_root),
         )
+    if options.get("device") is not None:
+        options = {**options, "device": f"$torch.device('{options['device']}')"}
     workflow.parser.update({key: value for key, value in options.items() if value is not None})
     return workflow
 

@@ -15,6 +15,8 @@ from latentct.io.files import whole_file
 def export_half(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], key: str = "model") -> Path:
     """Write the network's weights of a checkpoint in half precision, whole or not at all.
 
+    Of several processes that train together, all call this: the first writes, and the others wait for it.
+
     Args:
         checkpoint: file with a dictionary of state dictionaries, or one state dictionary.
         path: file to write, replaced if present.
@@ -26,9 +28,13 @@ def export_half(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str]
     Raises:
         InputError: the checkpoint is missing or not readable.
     """
-    state = load_state(checkpoint, key)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    save_whole(half, Path(path))
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not together or torch.distributed.get_rank() == 0:
+        state = load_state(checkpoint, key)
+        half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+        save_whole(half, Path(path))
+    if together:
+        torch.distributed.barrier()
     return Path(path)
 
 
