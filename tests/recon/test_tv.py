@@ -137,3 +137,18 @@ def test_volumes() -> None:
 def test_settings_out_of_range_are_refused(projector: Projector, settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="weight must be positive and prior_share"):
         tv(torch.zeros(1, 1, 40, 40), projector, n_iterations=1, **settings)
+
+
+def test_the_step_ratio_changes_the_way_and_not_the_solution(
+    projector: Projector, x_mu: torch.Tensor, few_views: torch.Tensor
+) -> None:
+    y = projector.forward(x_mu)
+    settings = {"weight": 0.01, "mu_water": MU_WATER}
+    at_one, at_three = (
+        [tv(y, projector, few_views, n_iterations=n, step_ratio=ratio, **settings) for n in (20, 600)]
+        for ratio in (1.0, 3.0)
+    )
+    assert not torch.allclose(at_one[0], at_three[0], rtol=0, atol=1e-4)
+    torch.testing.assert_close(at_one[1], at_three[1], rtol=0, atol=2e-4)
+    by_class = TotalVariation(0.01, n_iterations=20, mu_water=MU_WATER, step_ratio=1.0)(y, projector, few_views)
+    assert torch.equal(by_class, at_one[0])

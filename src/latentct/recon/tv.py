@@ -14,7 +14,7 @@ from latentct.units import MU_WATER_70KEV
 GRADIENT_SCALE = 0.3
 """Factor of the gradient's rows in the saddle-point problem; it changes the speed, not the solution."""
 STEP_RATIO = 3.0
-"""Primal over dual step sizes; it changes the speed, not the solution."""
+"""Primal over dual step sizes that suit slices; it changes the speed, not the solution."""
 RELAXATION = 1.8
 """How far each step is taken, in (0, 2); it changes the speed, not the solution."""
 
@@ -26,16 +26,32 @@ class TotalVariation:
         weight: Weight of the total variation relative to the attenuation of water; see `tv`.
         n_iterations: Number of steps.
         mu_water: Attenuation of water in 1/mm at the energy of the scan.
+        step_ratio: Primal over dual step sizes; see `tv`.
     """
 
-    def __init__(self, weight: float, n_iterations: int = 150, mu_water: float = MU_WATER_70KEV) -> None:
+    def __init__(
+        self,
+        weight: float,
+        n_iterations: int = 150,
+        mu_water: float = MU_WATER_70KEV,
+        step_ratio: float = STEP_RATIO,
+    ) -> None:
         self.weight = weight
         self.n_iterations = n_iterations
         self.mu_water = mu_water
+        self.step_ratio = step_ratio
 
     def __call__(self, y: torch.Tensor, projector: Projector, ray_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Reconstruct ``x_mu`` (B, C, H, W) from ``y`` (B, C, A, U)."""
-        return tv(y, projector, ray_mask, weight=self.weight, n_iterations=self.n_iterations, mu_water=self.mu_water)
+        return tv(
+            y,
+            projector,
+            ray_mask,
+            weight=self.weight,
+            n_iterations=self.n_iterations,
+            mu_water=self.mu_water,
+            step_ratio=self.step_ratio,
+        )
 
 
 @torch.no_grad()
@@ -50,6 +66,7 @@ def tv(
     x_start: torch.Tensor | None = None,
     x_prior: torch.Tensor | None = None,
     prior_share: float = 0.5,
+    step_ratio: float = STEP_RATIO,
 ) -> torch.Tensor:
     """Minimise the misfit of the measured rays and the total variation over the nonnegative images.
 
@@ -69,12 +86,17 @@ def tv(
         projector: The projection ``A`` and its adjoint.
         ray_mask: bool ``M``, broadcastable to ``y``, one for all slices or one a slice; True = measured. None: all are.
         weight: Weight of the total variation relative to the attenuation of water, positive. On slices of 4 mm pixels
-            with 1e6 photons a ray, 0.002 is best for 64 views, 0.006 for 32 and 0.01 for an arc of 90 or 120 degrees.
-        n_iterations: Number of steps; 150 are enough for few views, and a limited arc still gains a little beyond.
+            with 1e6 photons a ray, 0.002 is best for 64 views, 0.006 for 32 and 0.01 for an arc of 90 or 120 degrees;
+            on volumes of 4 x 7 x 7 mm in a cone beam of a half turn, 0.006 for 16 views, 0.01 for 8, 0.02 for 4 and
+            0.08 for 2.
+        n_iterations: Number of steps; 150 are enough for few views of slices, and a limited arc still gains a little
+            beyond; 100 for such volumes with a ``step_ratio`` of 1.
         mu_water: Attenuation of water in 1/mm at the energy of the scan, the unit of ``weight``.
         x_start: Image to start from, shape of the result; zeros when None. The minimum does not depend on it.
         x_prior: Prior image in 1/mm, shape of the result.
         prior_share: Share ``a`` of the prior image's term, in [0, 1].
+        step_ratio: Primal over dual step sizes; it changes the speed, not the solution. Volumes in a cone beam of
+            4 to 16 views get there faster with 1 than with the 3 that suits slices.
 
     Returns:
         Images (B, C, H, W) or volumes (B, C, D, H, W) in 1/mm, not negative.
@@ -87,7 +109,7 @@ def tv(
     rays = measured_rays(y, projector, ray_mask)
     gradient = FiniteDifferences(projector.grid)
     terms = _terms(gradient, x_prior, prior_share)
-    steps = _steps(rays, gradient, len(terms))
+    steps = _steps(rays, gradient, len(terms), step_ratio)
     x = y.new_zeros(*y.shape[:2], *projector.grid.shape) if x_start is None else x_start.clamp(min=0)
     ray_dual = torch.zeros_like(rays.y)
     duals = [x.new_zeros(x.ndim - 2, *x.shape) for _ in terms]
@@ -132,20 +154,20 @@ def _terms(gradient: FiniteDifferences, x_prior: torch.Tensor | None, prior_shar
     return [term for term in both if term.share > 0]
 
 
-def _steps(rays: MeasuredRays, gradient: FiniteDifferences, n_terms: int) -> _Steps:
+def _steps(rays: MeasuredRays, gradient: FiniteDifferences, n_terms: int, step_ratio: float) -> _Steps:
     """Return one over the sums of absolute coefficients of the rows and columns of ``(A / sqrt(s), gradients)``."""
     met = rays.column_sums > 0
     axes = tuple(range(2, met.ndim))
     mean_mm = rays.column_sums.sum(axes, keepdim=True) / met.sum(axes, keepdim=True).clamp(min=1)
     root_s = (mean_mm * gradient.pixel_mm).sqrt()
-    ray_steps = torch.where(rays.row_sums > 0, root_s * rays.mask / (STEP_RATIO * rays.row_sums), 0.0)
+    ray_steps = torch.where(rays.row_sums > 0, root_s * rays.mask / (step_ratio * rays.row_sums), 0.0)
     pixel_sums = rays.column_sums / root_s + n_terms * GRADIENT_SCALE * gradient.column_sum
     return _Steps(
         root_s=root_s,
         keep=1 - RELAXATION * ray_steps / (1 + ray_steps),
         gain=RELAXATION * ray_steps / root_s / (1 + ray_steps),
-        gradient=1 / (STEP_RATIO * GRADIENT_SCALE * gradient.row_sum),
-        pixels=STEP_RATIO / pixel_sums,
+        gradient=1 / (step_ratio * GRADIENT_SCALE * gradient.row_sum),
+        pixels=step_ratio / pixel_sums,
     )
 
 
