@@ -1,11 +1,12 @@
-"""Methods that build on others run those once."""
+"""Methods that build on others run those once; inferers with a network are methods."""
 
 import math
 from types import SimpleNamespace
 
 import torch
+from torch import nn
 
-from latentct.engines import FoundBySearch, Remembered
+from latentct.engines import FoundBySearch, Remembered, WithNetwork
 from latentct.geometry import Grid, ParallelBeam
 from latentct.projectors import make_projector
 
@@ -38,3 +39,11 @@ def test_a_scan_is_reconstructed_once():
     remembered(Y + 1, PROJECTOR, other_mask)
     remembered(Y + 1, make_projector(PROJECTOR.grid, SCAN), other_mask)
     assert len(calls) == 4
+
+
+def test_an_inferer_with_its_network_is_a_reconstructor():
+    def inferer(y, network, *, projector, ray_mask):
+        return network(projector.adjoint(y * ray_mask))
+
+    found = WithNetwork(inferer, nn.Identity())(Y, PROJECTOR, RAY_MASK)
+    assert torch.equal(found, PROJECTOR.adjoint(Y))

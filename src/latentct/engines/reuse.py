@@ -1,9 +1,12 @@
-"""Methods that build on what another has found for the same scan, without finding it again."""
+"""Methods made of others: with a network bound to them, or of what another has found for the same scan."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from monai.inferers import Inferer
+from torch import Tensor, nn
 
 from latentct.inferers import LatentReconstructionInferer
 from latentct.projectors import Projector
@@ -24,6 +27,23 @@ class FoundBySearch:
         """Return slices (S, 1, H, W) in 1/mm."""
         assert self.inferer.last is not None
         return self.inferer.last.x_mu.clone()
+
+
+class WithNetwork:
+    """The reconstructor made of an inferer and the network it works with.
+
+    Args:
+        inferer: `(y, network, projector=..., ray_mask=...) -> x_mu`.
+        network: in eval mode.
+    """
+
+    def __init__(self, inferer: Inferer, network: nn.Module) -> None:
+        self.inferer: Any = inferer
+        self.network = network
+
+    def __call__(self, y: Tensor, projector: Projector, ray_mask: Tensor | None = None) -> Tensor:
+        """Return what the inferer makes of line integrals."""
+        return self.inferer(y, self.network, projector=projector, ray_mask=ray_mask)
 
 
 class Remembered:
