@@ -20,7 +20,7 @@ from latentct.engines.few_view_report import FewViewReport, VolumeExample
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.pipeline import run_stages
-from latentct.engines.reuse import FoundBySearch, Remembered
+from latentct.engines.reuse import FoundBySearch, Remembered, WithNetwork
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
 from latentct.engines.vae import (
     AutocastInferer,
@@ -69,6 +69,7 @@ __all__ = [
     "SynchronisedTraining",
     "TrainingCheckpoint",
     "VolumeExample",
+    "WithNetwork",
     "export_half",
     "few_view_items",
     "freeze",
