@@ -7,7 +7,11 @@ from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d, interpolate
 
+from latentct.geometry import Grid
 from latentct.networks import FewViewModel
+from latentct.networks.conditioner import Conditioning
+
+GRID = Grid((8, 8, 8), (10.0, 10.0, 10.0))
 
 
 class PoolingAutoencoder(nn.Module):
@@ -32,16 +36,22 @@ class PoolingAutoencoder(nn.Module):
 
 
 class MeanConditioner(nn.Module):
-    """The mean line integral, everywhere, with a trained weight for each channel."""
+    """The mean line integral, everywhere, with a trained weight for each channel; a tenth of it is the volume."""
 
-    def __init__(self, shape: tuple[int, ...] = (2, 2, 2), channels: int = 16) -> None:
+    grid = GRID
+
+    def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, channels))
-        self.shape = shape
+        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, 16))
 
     def condition(self, y: Tensor, scan: Any) -> Tensor:
         mean = y.flatten(1).mean(dim=1).reshape(-1, 1, 1, 1, 1) * self.weight.reshape(1, -1, 1, 1, 1)
-        return mean.expand(-1, -1, *self.shape)
+        return mean.expand(-1, -1, 2, 2, 2)
+
+    def forward(self, y: Tensor, scan: Any) -> Conditioning:
+        cond = self.condition(y, scan)
+        x_hat = 0.1 * y.flatten(1).mean(dim=1).reshape(-1, 1, 1, 1, 1).expand(-1, -1, 8, 8, 8)
+        return Conditioning(cond, cond[:, :4], x_hat)
 
 
 def tiny_model(seed: int = 0) -> FewViewModel:
