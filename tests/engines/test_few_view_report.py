@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -14,9 +14,10 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import CenterSpatialCropd, Compose, EnsureChannelFirstd, LoadImaged, Orientationd
 from numpy.testing import assert_allclose
 
-from latentct.engines import FewViewReport, PatientPrepareBatch, VolumeExample, few_view_items
+from latentct.engines import FewViewReport, LastResult, PatientPrepareBatch, VolumeExample, few_view_items
 from latentct.errors import InputError
 from latentct.geometry import Grid, few_view_cbct
+from latentct.inferers import FewViewReconstruction
 from latentct.io.manifest_builder import VolumeDefaults, build_manifest, write_manifest
 from latentct.io.nifti import read_volume, write_volume
 from latentct.io.projections import Projections, write_projections
@@ -31,25 +32,20 @@ SCAN = few_view_cbct(4, detector_shape=(20, 24), panel_mm=(500.0, 700.0))
 STD_MU = 0.001
 
 
-@dataclass
-class Found:
-    x_mu: torch.Tensor
-    x_std_mu: torch.Tensor
-
-
-class BackProjection:
-    """Gives a volume of water that it was not told, with a spread of its own, and keeps it as `last`."""
+class Water:
+    """Finds a volume of water, whatever it is given, with a spread of its own."""
 
     def __init__(self) -> None:
-        self.last: Found | None = None
         self.seen: list[torch.Tensor] = []
 
-    def __call__(self, inputs, network, *, projector, ray_mask):
+    def reconstruct(self, y, network, *, projector, ray_mask):
         assert ray_mask.all()
-        self.seen.append(inputs)
+        self.seen.append(y)
         x_mu = torch.full((1, 1, *projector.grid.shape), MU_WATER)
-        self.last = Found(x_mu, torch.full_like(x_mu, STD_MU))
-        return x_mu
+        residual = torch.tensor([0.25])
+        return FewViewReconstruction(
+            x_mu, torch.full_like(x_mu, STD_MU), torch.zeros(1, 2, 4, 1, 1, 1), residual, residual
+        )
 
 
 def body_hu() -> np.ndarray:
@@ -75,9 +71,7 @@ def items(manifest: Path, **options) -> list[dict]:
     return few_view_items(None, manifest, "test", manifest.parent, ["body"], 100.0, **options)
 
 
-def run(
-    data: list[dict], output_dir: Path, figure=lambda example, path: None, **options
-) -> tuple[dict, BackProjection]:
+def run(data: list[dict], output_dir: Path, figure=lambda example, path: None, **options) -> tuple[dict, Water]:
     keys = {"keys": "image", "allow_missing_keys": True}
     transforms = [
         LoadImaged(**keys, image_only=True),
@@ -87,7 +81,8 @@ def run(
     if "image" in data[0]:
         transforms += [ResampleVolumed("image", GRID), CenterSpatialCropd("image", GRID.shape)]
     prepare_batch = PatientPrepareBatch(GRID, options.pop("scan", SCAN), MU_WATER, options.pop("i0_photons", None))
-    inferer = BackProjection()
+    water = Water()
+    inferer = LastResult(water)
     report = FewViewReport(inferer, prepare_batch, output_dir, figure, **options)
     SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -98,7 +93,7 @@ def run(
         val_handlers=[report],
         decollate=False,
     ).run()
-    return json.loads((output_dir / "metrics.json").read_text()), inferer
+    return json.loads((output_dir / "metrics.json").read_text()), water
 
 
 def test_items_are_the_volumes_long_enough_or_one_folder(manifest):
@@ -178,7 +173,8 @@ def test_projections_of_another_energy_are_brought_to_the_networks(tmp_path, nam
     image = nib.load(tmp_path / "out" / f"{stem}_clsdm.nii.gz")
     middle = image.affine @ [*((n - 1) / 2 for n in image.shape), 1]
     assert_allclose(middle, (-10, -20, 30, 1), atol=1e-3)
-    assert list(metrics["methods"]["clsdm"]) == ["residual"]
+    assert list(metrics["methods"]["clsdm"]) == ["residual", "residual_sampled"]
+    assert metrics["methods"]["clsdm"]["residual_sampled"] == 0.25
 
 
 def test_views_that_cannot_be_used_are_refused(manifest, tmp_path):

@@ -42,6 +42,7 @@ def run(
     For example: --epochs 2 --network_def::channels "[8,8]"
     """
     files = config_files(bundle, run_id, layer or [])
+    warnings.filterwarnings("ignore", message="Can't merge entry")  # a layer adds to what not every config has
     overrides = parse_overrides(context.args)
     refuse_unknown_keys(overrides, files)
     try:

@@ -16,7 +16,7 @@ from latentct.engines.diffusion import (
 )
 from latentct.engines.distributed import SynchronisedTraining, join_processes
 from latentct.engines.few_view import FewViewComparison
-from latentct.engines.few_view_report import FewViewReport, VolumeExample
+from latentct.engines.few_view_report import FewViewReport, LastResult, VolumeExample
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.pipeline import run_stages
@@ -53,6 +53,7 @@ __all__ = [
     "IncompleteReconstruction",
     "JointPrepareBatch",
     "KLWarmUp",
+    "LastResult",
     "LatentPairs",
     "LatentPrepareBatch",
     "Measurement",

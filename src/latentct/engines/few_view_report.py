@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
+from monai.inferers import Inferer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,9 +22,12 @@ from latentct.engines.few_view_scan import FewViewScan, PatientPrepareBatch
 from latentct.engines.measurement import FrozenOutputs, Measurement
 from latentct.engines.results import strict, text_table
 from latentct.geometry import Grid
+from latentct.inferers import FewViewInferer, FewViewReconstruction
 from latentct.io.files import whole_file
 from latentct.io.nifti import write_volume
 from latentct.metrics import mae_hu, projection_residual, psnr, ssim
+from latentct.networks import FewViewModel
+from latentct.projectors import Projector
 from latentct.recon import Reconstructor
 from latentct.units import hu_to_mu, mu_to_hu
 
@@ -45,13 +49,33 @@ class VolumeExample:
     std_hu: NDArray[np.float32] | None = None
 
 
+class LastResult(Inferer):
+    """Reconstruct with another inferer and keep its newest result whole, which an engine has no place for.
+
+    Args:
+        inferer: the other inferer.
+    """
+
+    def __init__(self, inferer: FewViewInferer) -> None:
+        super().__init__()
+        self.inferer = inferer
+        self.last: FewViewReconstruction | None = None
+
+    def __call__(
+        self, inputs: Tensor, network: FewViewModel, *, projector: Projector, ray_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return volumes (B, 1, D, H, W) in 1/mm; arguments as of the other inferer."""
+        self.last = self.inferer.reconstruct(inputs, network, projector=projector, ray_mask=ray_mask)
+        return self.last.x_mu
+
+
 class FewViewReport:
     """Write the volumes, the figure and the errors of every patient that an evaluator reconstructs.
 
-    A handler of an Ignite evaluator whose inferer keeps its newest result as `last`, with `x_mu` (1, 1, D, H, W) and
-    `x_std_mu`, and whose `prepare_batch` is a `PatientPrepareBatch`. Rivals get copies of the same line integrals; only
-    when all results are frozen is the reference opened. For patient P, `P_<method>.nii.gz` holds the mean of the
-    samples, `P_<method>_std.nii.gz` their standard deviation, both in HU, and `P.png` the figure.
+    A handler of an Ignite evaluator whose inferer is a `LastResult` and whose `prepare_batch` a `PatientPrepareBatch`.
+    Rivals get copies of the same line integrals; only when all results are frozen is the reference opened. For patient
+    P, `P_<method>.nii.gz` holds the mean of the samples, `P_<method>_std.nii.gz` their standard deviation, both in HU,
+    and `P.png` the figure.
 
     Args:
         inferer: the inferer of the evaluator.
@@ -66,7 +90,7 @@ class FewViewReport:
 
     def __init__(
         self,
-        inferer: Any,
+        inferer: LastResult,
         prepare_batch: PatientPrepareBatch,
         output_dir: str | Path,
         figure: Callable[[VolumeExample, Path], None],
@@ -102,6 +126,7 @@ class FewViewReport:
         self._write(scan, volumes_hu[self.method], std_hu)
         reference_hu = scan.held_back.open(frozen).get(K.IMAGE)
         scores = {name: self._scores(x_hu, reference_hu, scan.measurement) for name, x_hu in volumes_hu.items()}
+        scores[self.method]["residual_sampled"] = float(found.residual_sampled)
         self.patients.append({"name": scan.name, "n_views": scan.measurement.y.shape[2], "methods": scores})
         example = VolumeExample(
             scan.measurement.projector.grid,
