@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from latentct.networks.volume_autoencoder import depth_to_space, space_to_depth
+from latentct.networks.blocks import depth_to_space, space_to_depth
 
 
 class ResidualBlock(nn.Module):

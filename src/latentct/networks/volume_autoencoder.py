@@ -3,51 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Self
 
 import torch
-from monai.networks.nets import AutoencoderKL
 from torch import Tensor, nn
+
+from latentct.networks.blocks import depth_to_space, space_to_depth
+from latentct.networks.residual import Down, ResidualBlock, Up, convolution, norm_act, shrunk
+
+_FIRST_LOGVAR = -6.0
+"""Log-variance of the latents before training: noise as large as they are would teach the decoder to ignore them."""
 
 
 class VolumeAutoencoder(nn.Module):
-    """A KL-regularised 3-D autoencoder whose convolutions start at half the resolution.
+    """A KL-regularised 3-D autoencoder: a linear code of blocks of voxels, and networks that improve on it.
 
-    Blocks of ``fold`` voxels along each axis become channels (space to depth) before MONAI's `AutoencoderKL` and voxels
-    again behind it (depth to space), because convolutions of few channels at full resolution cost a CPU most of its
-    time and buy least. Each further level of `channels` halves the resolution.
+    A block of ``compression`` voxels along each axis is one voxel of the latent. Encoder and decoder are each the sum
+    of a linear map of blocks, which `initialise` sets to their principal components, and of a convolutional network
+    that starts near zero. On coarse volumes, where neighbouring voxels say much that is new, principal components are
+    hard to reach by descent from random weights and easy to improve on.
 
     Args:
-        channels: feature channels of each level, the first at 1 / ``fold`` of the resolution.
+        channels: feature channels of each level, from 1/2 of the resolution down to the latent's.
         latent_channels: channels of z.
         num_res_blocks: residual blocks of each level.
         norm_num_groups: groups of the group normalisation; divides every number of channels.
-        fold: voxels of a block along each axis.
     """
 
     def __init__(
         self,
-        channels: Sequence[int] = (32, 64, 96),
+        channels: Sequence[int] = (32, 64),
         latent_channels: int = 4,
-        num_res_blocks: Sequence[int] = (1, 1, 1),
+        num_res_blocks: Sequence[int] = (1, 2),
         norm_num_groups: int = 8,
-        fold: int = 2,
     ) -> None:
         super().__init__()
-        self.fold = fold
         self.latent_channels = latent_channels
-        self.compression = fold * 2 ** (len(channels) - 1)
-        self.kl = AutoencoderKL(
-            spatial_dims=3,
-            in_channels=fold**3,
-            out_channels=fold**3,
-            channels=tuple(channels),
-            latent_channels=latent_channels,
-            num_res_blocks=tuple(num_res_blocks),
-            norm_num_groups=norm_num_groups,
-            attention_levels=(False,) * len(channels),
-            with_encoder_nonlocal_attn=False,
-            with_decoder_nonlocal_attn=False,
-        )
+        self.compression = 2 ** len(channels)
+        n_voxels, groups = self.compression**3, norm_num_groups
+        self.block_encoder = convolution(n_voxels, latent_channels, 1)
+        self.block_decoder = convolution(latent_channels, n_voxels, 1)
+        levels = list(zip(channels, num_res_blocks, strict=True))
+        down: list[nn.Module] = [convolution(8, channels[0])]
+        up: list[nn.Module] = [convolution(latent_channels, channels[-1])]
+        for (width, n_blocks), (wider, _) in pairwise([*levels, (0, 0)]):
+            down += [ResidualBlock(width, groups) for _ in range(n_blocks)]
+            down += [Down(width, wider)] if wider else []
+        for (width, n_blocks), (narrower, _) in pairwise([*reversed(levels), (0, 0)]):
+            up += [ResidualBlock(width, groups) for _ in range(n_blocks)]
+            up += [Up(width, narrower)] if narrower else []
+        self.encoder = nn.Sequential(*down, *norm_act(channels[-1], groups))
+        self.to_mean = shrunk(convolution(channels[-1], latent_channels), 0.01)
+        self.to_logvar = shrunk(convolution(channels[-1], latent_channels), 0.01)
+        self.decoder = nn.Sequential(*up, *norm_act(channels[0], groups), shrunk(convolution(channels[0], 8), 0.01))
+        nn.init.constant_(self.to_logvar.bias, _FIRST_LOGVAR)  # type: ignore[arg-type]
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of z for volumes of (D, H, W) voxels.
@@ -61,12 +71,13 @@ class VolumeAutoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``z_mean`` and ``z_logvar`` (B, C, d, h, w) of volumes (B, 1, D, H, W) in the network range."""
-        z_mean, z_std = self.kl.encode(space_to_depth(x, self.fold))
-        return z_mean, 2 * torch.log(z_std)
+        features = self.encoder(space_to_depth(x, 2))
+        z_mean = self.block_encoder(space_to_depth(x, self.compression)) + self.to_mean(features)
+        return z_mean, self.to_logvar(features)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the volumes (B, 1, D, H, W) in the network range of latents (B, C, d, h, w)."""
-        return depth_to_space(self.kl.decode(z), self.fold)
+        return depth_to_space(self.block_decoder(z), self.compression) + depth_to_space(self.decoder(z), 2)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         """Return ``(x_hat, z_mean, z_logvar)`` of a drawn latent in training, ``x_hat`` of the mean otherwise."""
@@ -76,20 +87,31 @@ class VolumeAutoencoder(nn.Module):
         z = z_mean + torch.randn_like(z_mean) * torch.exp(0.5 * z_logvar)
         return self.decode(z), z_mean, z_logvar
 
+    @torch.no_grad()
+    def initialise(self, x: Tensor, empty_below: float = 0.05) -> Self:
+        """Set the linear maps to the principal components of blocks of volumes, with latents of unit variance.
 
-def space_to_depth(x: Tensor, fold: int) -> Tensor:
-    """Move blocks of ``fold`` voxels along each axis to the channels, (B, C, D, H, W) to (B, C fold^3, D / fold, ...).
+        Args:
+            x: volumes (N, 1, D, H, W) in the network range.
+            empty_below: blocks that nowhere reach this value are air and tell nothing.
 
-    >>> space_to_depth(torch.arange(8.0).reshape(1, 1, 2, 2, 2), 2).flatten().tolist()
-    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
-    """
-    b, c, d, h, w = x.shape
-    blocks = x.reshape(b, c, d // fold, fold, h // fold, fold, w // fold, fold)
-    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * fold**3, d // fold, h // fold, w // fold)
+        Returns:
+            The autoencoder itself.
+        """
+        blocks = space_to_depth(x, self.compression).movedim(1, -1).flatten(0, -2)
+        blocks = blocks[blocks.amax(dim=1) >= empty_below].double()
+        mean = blocks.mean(dim=0)
+        variances, components = torch.linalg.eigh(torch.cov(blocks.T))
+        std = variances[-self.latent_channels :].flip(0).sqrt()
+        components = components[:, -self.latent_channels :].flip(1)
+        to_latent = (components / std).T
+        _set_linear(self.block_encoder, to_latent, -to_latent @ mean)
+        _set_linear(self.block_decoder, components * std, mean)
+        return self
 
 
-def depth_to_space(x: Tensor, fold: int) -> Tensor:
-    """Undo `space_to_depth`."""
-    b, c, d, h, w = x.shape
-    blocks = x.reshape(b, c // fold**3, fold, fold, fold, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
-    return blocks.reshape(b, c // fold**3, d * fold, h * fold, w * fold)
+def _set_linear(layer: nn.Conv3d, weight: Tensor, bias: Tensor) -> None:
+    """Set a convolution of size 1 from a matrix (C_out, C_in) and a vector (C_out,)."""
+    assert layer.bias is not None
+    layer.weight.copy_(weight.reshape_as(layer.weight))
+    layer.bias.copy_(bias)
