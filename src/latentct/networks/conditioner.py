@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
-from latentct.networks.lifting import coverage, lift, max_over_views, mean_over_views
+from latentct.networks.blocks import depth_to_space, space_to_depth
+from latentct.networks.lifting import coverage, lift, max_over_views, mean_over_views, min_over_views
 from latentct.networks.residual import Down, ResidualBlock, Up, convolution, norm_act, shrunk
 from latentct.networks.view_encoder import ViewEncoder
-from latentct.networks.volume_autoencoder import depth_to_space, space_to_depth
 from latentct.projectors import make_projector
 from latentct.projectors.shadow import Shadow, cast_shadow, pixel_at_center_mm, view_direction
 from latentct.recon import sirt
@@ -182,7 +182,7 @@ class ViewConditioner(nn.Module):
     def _seen(self, panels: Tensor, shadow: Shadow) -> Tensor:
         """Return mean and smallest line integral and mean filtered one of each voxel, folded to half the resolution."""
         lifted = lift(panels, shadow)
-        smallest = -max_over_views(-lifted[:, :, :1], shadow)
+        smallest = min_over_views(lifted[:, :, :1], shadow)
         return space_to_depth(torch.cat([mean_over_views(lifted, shadow), smallest], dim=1), 2)
 
     def _where(self, shadow: Shadow, code: Tensor, batch: int) -> Tensor:
@@ -198,7 +198,7 @@ class ViewConditioner(nn.Module):
 def _fused(features: Tensor, shadow: Shadow) -> tuple[Tensor, Tensor]:
     """Return mean and maximum of lifted features (A, B, C, V, U) over the views, (B, C, D, H, W) each."""
     lifted = lift(features, shadow)
-    return mean_over_views(lifted, shadow), max_over_views(lifted, shadow)
+    return mean_over_views(lifted, shadow), max_over_views(lifted)
 
 
 def _decoder(cond_channels: int, channels: Sequence[int], norm_num_groups: int) -> nn.Sequential:

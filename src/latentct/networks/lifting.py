@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from latentct.projectors.shadow import Shadow
+from latentct.projectors.shadow import OUTSIDE, Shadow
 
 
 def lift(features: Tensor, shadow: Shadow) -> Tensor:
     """Give each voxel the features at its shadow, bilinear between the pixels' centres.
+
+    Within half a pixel of the panel's edge they fade towards the zero outside.
 
     Args:
         features: maps (A, B, C, V, U); V and U need not be the pixels of the scan, only cover its panel.
@@ -20,10 +22,9 @@ def lift(features: Tensor, shadow: Shadow) -> Tensor:
         (A, B, C, D, H, W), zero where a view does not see the voxel.
     """
     n_views, *shape = shadow.visible.shape
-    maps = features.flatten(1, 2).float()
-    lifted = grid_sample(maps, shadow.position.flatten(1, 2), "bilinear", "border", align_corners=False)
-    lifted = lifted.reshape(n_views, maps.shape[1], *shape) * shadow.visible[:, None]
-    return lifted.unflatten(1, features.shape[1:3])
+    position = torch.where(shadow.visible[..., None], shadow.position, OUTSIDE).flatten(1, 2)
+    lifted = grid_sample(features.flatten(1, 2).float(), position, "bilinear", "zeros", align_corners=False)
+    return lifted.reshape(n_views, *features.shape[1:3], *shape)
 
 
 def coverage(shadow: Shadow) -> Tensor:
@@ -33,13 +34,16 @@ def coverage(shadow: Shadow) -> Tensor:
 
 def mean_over_views(lifted: Tensor, shadow: Shadow) -> Tensor:
     """Return the mean over the views that see a voxel, (B, C, D, H, W); zero where none does."""
-    seen = shadow.visible.sum(0).clamp(min=1)
-    return lifted.sum(0) / seen
+    return lifted.sum(0) / shadow.visible.sum(0).clamp(min=1)
 
 
-def max_over_views(lifted: Tensor, shadow: Shadow) -> Tensor:
-    """Return the largest value among the views that see a voxel, (B, C, D, H, W); zero where none does."""
+def max_over_views(lifted: Tensor) -> Tensor:
+    """Return the largest value among the views, (B, C, D, H, W); a view that does not see a voxel counts as zero."""
+    return lifted.max(0).values  # its gradient takes half the time of that of amax
+
+
+def min_over_views(lifted: Tensor, shadow: Shadow) -> Tensor:
+    """Return the smallest value among the views that see a voxel, (B, C, D, H, W); zero where none does."""
     seen = shadow.visible[:, None, None]
-    lowest = torch.finfo(lifted.dtype).min
-    largest = lifted.masked_fill(~seen, lowest).max(0).values  # its gradient takes half the time of that of amax
-    return torch.where(seen.any(0), largest, 0.0)
+    smallest = lifted.masked_fill(~seen, torch.finfo(lifted.dtype).max).amin(0)
+    return torch.where(seen.any(0), smallest, 0.0)
