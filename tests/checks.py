@@ -16,6 +16,10 @@ from monai.bundle.config_item import ComponentLocator
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPLETE = ("train.yaml", "inference.yaml")
+STAGES = ("train_autoencoder.yaml", "train_alignment.yaml", "train_diffusion.yaml")
+#: What a config of a bundle trained in stages is a layer on; other layers go on every stage and on train.yaml. What
+#: multi_gpu_train.yaml refers to is of the stages; train.yaml only passes its name on.
+LAYERED_ON = {"evaluate.yaml": STAGES[:1], "train_ldm.yaml": STAGES[2:], "multi_gpu_train.yaml": STAGES}
 #: Longer expressions belong in a tested function.
 LONGEST_EXPRESSION = 130
 
@@ -29,11 +33,21 @@ def bundle_folders() -> list[Path]:
     return sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 
 
+def in_stages(bundle: Path) -> bool:
+    """Whether a bundle's train.yaml runs stages that are configs of their own."""
+    return (bundle / "configs" / STAGES[0]).is_file()
+
+
 def config_stacks(bundle: Path) -> list[list[Path]]:
-    """Every way the configs of a bundle are read: the complete ones alone, any other as a layer on train.yaml."""
+    """Every way the configs of a bundle are read: the complete ones alone, any other as a layer on those it goes on."""
     folder = bundle / "configs"
-    others = [file for file in sorted(folder.glob("*.yaml")) if file.name not in COMPLETE]
-    return [[folder / name] for name in COMPLETE] + [[folder / "train.yaml", file] for file in others]
+    complete = [*COMPLETE, *(STAGES if in_stages(bundle) else ())]
+    others = [file for file in sorted(folder.glob("*.yaml")) if file.name not in complete]
+    stacks = [[folder / name] for name in complete]
+    for file in others:
+        bases = LAYERED_ON.get(file.name, ("train.yaml", *STAGES)) if in_stages(bundle) else ("train.yaml",)
+        stacks += [[folder / base, file] for base in bases]
+    return stacks
 
 
 def stack_name(stack: list[Path]) -> str:

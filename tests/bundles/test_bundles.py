@@ -18,6 +18,7 @@ from latentct.cli.run import config_files, parse_overrides, refuse_unknown_keys
 from .. import checks
 
 BUNDLES = checks.bundle_folders()
+LSR_BUNDLES = [bundle for bundle in BUNDLES if not checks.in_stages(bundle)]
 STACKS = [stack for bundle in BUNDLES for stack in checks.config_stacks(bundle)]
 SCHEMA = checks.ROOT / "tests" / "schema" / "bundle_metadata.schema.json"
 FILES = (
@@ -36,6 +37,7 @@ RUN_IDS = {"train": "training", "evaluate": "evaluating", "inference": "inferenc
 LARGEST_WEIGHTS_BYTES = 20 * 1000**2
 
 each_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
+each_lsr_bundle = pytest.mark.parametrize("bundle", LSR_BUNDLES, ids=lambda bundle: bundle.name)
 each_stack = pytest.mark.parametrize("stack", STACKS, ids=checks.stack_name)
 
 
@@ -125,7 +127,9 @@ def test_expressions_are_one_call_on_one_line(stack: list[Path]) -> None:
 
 @each_stack
 def test_run_id_is_an_alias_of_run(stack: list[Path]) -> None:
-    run_id = RUN_IDS.get(stack[-1].stem, "training")
+    stages = {f"train_{name}": f"training_{name}" for name in ("autoencoder", "alignment", "diffusion", "ldm")}
+    ids = {**RUN_IDS, **(stages if checks.in_stages(stack[0].parents[1]) else {})}
+    run_id = ids.get(stack[-1].stem) or ids[stack[0].stem]
     parser = checks.parse(stack)
     assert parser["run"]
     assert parser[run_id] == parser["run"]
@@ -140,18 +144,19 @@ def test_common_keys_can_be_overridden(stack: list[Path]) -> None:
 @each_bundle
 def test_ids_that_monai_requires_are_there(bundle: Path) -> None:
     folder = bundle / "configs"
-    assert checks.missing_ids([folder / "train.yaml"], "train") == []
+    for name in checks.STAGES if checks.in_stages(bundle) else ("train.yaml",):
+        assert checks.missing_ids([folder / name], "train") == []
     assert checks.missing_ids([folder / "inference.yaml"], "infer") == []
 
 
-@each_bundle
+@each_lsr_bundle
 @pytest.mark.parametrize("name", ["network_def", "hu_min", "hu_max", "grid"])
 def test_training_and_inference_agree(bundle: Path, name: str) -> None:
     train, inference = (checks.parse([bundle / "configs" / file]) for file in checks.COMPLETE)
     assert checks.plain_content(train, name) == checks.plain_content(inference, name)
 
 
-@each_bundle
+@each_lsr_bundle
 @pytest.mark.parametrize("name", ["task", "scan", "scanner", "implants", "inferer", "simulation", "comparison"])
 def test_evaluation_and_inference_agree(bundle: Path, name: str) -> None:
     folder = bundle / "configs"
@@ -162,7 +167,7 @@ def test_evaluation_and_inference_agree(bundle: Path, name: str) -> None:
     assert evaluation[name] == inference[name]
 
 
-@each_bundle
+@each_lsr_bundle
 def test_the_prior_is_shared_and_not_copied(bundle: Path) -> None:
     """Training, grid, window, network and search of every bundle are those of lsr_truncation itself."""
     home = checks.ROOT / "bundles" / "lsr_truncation" / "configs"
@@ -174,7 +179,7 @@ def test_the_prior_is_shared_and_not_copied(bundle: Path) -> None:
     assert own["ckpt_path"] == prior["ckpt_path"]
 
 
-@each_bundle
+@each_lsr_bundle
 def test_network_has_the_metadatas_input_and_output(bundle: Path) -> None:
     configs = bundle / "configs"
     for name in checks.COMPLETE:
@@ -191,7 +196,7 @@ def test_network_has_the_metadatas_input_and_output(bundle: Path) -> None:
     assert list(output.shape[1:]) == [pred["num_channels"], *pred["spatial_shape"]]
 
 
-@each_bundle
+@each_lsr_bundle
 def test_weights_are_small_half_precision_and_finite(bundle: Path) -> None:
     assert weights_file(bundle).stat().st_size < LARGEST_WEIGHTS_BYTES
     for name, value in weights(bundle).items():
@@ -200,12 +205,12 @@ def test_weights_are_small_half_precision_and_finite(bundle: Path) -> None:
             assert bool(value.isfinite().all()), name
 
 
-@each_bundle
+@each_lsr_bundle
 def test_weights_load_strictly(bundle: Path) -> None:
     inference_network(bundle).load_state_dict(weights(bundle), strict=True)
 
 
-@each_bundle
+@each_lsr_bundle
 def test_traced_export_equals_the_network(bundle: Path, tmp_path: Path) -> None:
     """TorchScript by tracing, with the shipped weights, on another input than the one traced."""
     shape = fixed_input_shape(bundle)
