@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
 from latentct.networks.blocks import depth_to_space, space_to_depth
-from latentct.networks.lifting import coverage, lift, max_over_views, mean_over_views, min_over_views
+from latentct.networks.lifting import lift, max_over_views, mean_over_views, min_over_views
 from latentct.networks.residual import Down, ResidualBlock, Up, convolution, norm_act, shrunk
 from latentct.networks.view_encoder import ViewEncoder
-from latentct.projectors import make_projector
-from latentct.projectors.shadow import Shadow, cast_shadow, pixel_at_center_mm, view_direction
-from latentct.recon import sirt
-from latentct.recon.filters import padded_length, ramp_response
+from latentct.networks.view_inputs import CODE_CHANNELS, PLACE_CHANNELS, panels, places, view_code
+from latentct.projectors.shadow import Shadow, cast_shadow
+from latentct.recon.coarse_to_fine import coarse_to_fine, coarser
 from latentct.units import MU_WATER_70KEV
-
-HARMONICS = (1, 2, 4, 8)
-"""Multiples of a view's angle whose cosine and sine describe its direction."""
-LENGTH_MM = 100.0
-"""The unit of line integrals inside the network: this much water."""
 
 
 class Conditioning(NamedTuple):
@@ -50,12 +43,16 @@ class ViewConditioner(nn.Module):
 
     1. line integrals, also ramp-filtered, are lifted to every voxel: the mean over the views that see it, and of the
        line integrals also the smallest, which is nothing wherever any ray passed through air only. Beside them comes a
-       first look, a few accelerated steps of `sirt`, in which the views explain each other;
+       first look, a quick reconstruction without any learning, in which the views explain each other;
     2. a 2-D encoder shared by the views gives features, lifted to 1/2 and 1/4 of the resolution: mean and maximum.
        Mean, minimum and maximum do not depend on the order of the views, nor is their number fixed;
     3. a 3-D encoder makes the condition of them, of the share of the views that see each voxel, of the voxel's place
        and of the mean of the views' directions; if it goes down below the latent's resolution, it comes up again;
     4. from the condition a decoder regresses the volume, and a head the latent.
+
+    Condition and estimates are each the sum of a linear map and of what the networks add: block by block, the condition
+    codes the first look, and the volume and the latent are read from the code. `initialise` sets these maps by
+    principal components, so that training begins with the first look and improves on it.
 
     Args:
         grid: grid of the volumes; its axes are multiples of ``compression``.
@@ -63,13 +60,13 @@ class ViewConditioner(nn.Module):
         cond_channels: channels of the condition.
         compression: voxels of the volume to one of the latent along each axis, 4 or 8.
         mu_water: attenuation of water in 1/mm at the energy of the scan.
-        pixel_mm: distance (v, u) in mm of neighbouring rays at the grid's middle that the network works at; panels are
-            resampled to about it.
+        pixel_mm: distance (v, u) in mm of neighbouring rays at the grid's middle that the 2-D encoder works at; panels
+            are resampled to about it.
         channels: widths of the 3-D encoder from 1/2 of the resolution down, at least as many as to the latent's.
         decoder_channels: widths of the decoder, in the same order; those down to the latent's resolution count.
         view_channels: widths of the 2-D encoder.
         lifted_channels: features of a view lifted to 1/2 and to 1/4 of the resolution.
-        first_look_steps: steps of the first look.
+        first_look_steps: coarse and fine steps of the first look, see `coarse_to_fine`.
         norm_num_groups: groups of the group normalisation; divides every width.
 
     Example:
@@ -91,21 +88,19 @@ class ViewConditioner(nn.Module):
         decoder_channels: Sequence[int] = (16, 48, 64),
         view_channels: Sequence[int] = (32, 48, 64),
         lifted_channels: Sequence[int] = (16, 32),
-        first_look_steps: int = 12,
+        first_look_steps: Sequence[int] = (50, 6),
         norm_num_groups: int = 8,
     ) -> None:
         super().__init__()
         n_levels = round(math.log2(compression))
         if 2**n_levels != compression or n_levels not in (2, 3) or any(n % compression for n in grid.shape):
             raise ValueError(f"compression must be 4 or 8 and divide {grid.shape}, not {compression}")
-        self.grid, self.mu_water = grid, mu_water
+        self.grid, self.compression, self.mu_water = grid, compression, mu_water
         self.pixel_mm = (float(pixel_mm[0]), float(pixel_mm[1]))
-        widths, back = tuple(channels), tuple(decoder_channels[:n_levels])
-        self.first_look_steps = first_look_steps
-        code_channels = 2 * len(HARMONICS)
-        groups = norm_num_groups
-        self.view_encoder = ViewEncoder(2, code_channels, view_channels, lifted_channels, groups)
-        self.stem = convolution(8 * 4 + 2 * lifted_channels[0] + 5 + code_channels, widths[0], 1)
+        self.coarse_steps, self.fine_steps = first_look_steps
+        widths, groups = tuple(channels), norm_num_groups
+        self.view_encoder = ViewEncoder(2, CODE_CHANNELS, view_channels, lifted_channels, groups)
+        self.stem = convolution(8 * 4 + 2 * lifted_channels[0] + PLACE_CHANNELS, widths[0], 1)
         self.fine = ResidualBlock(widths[0], groups)
         more = (2 * lifted_channels[1], *(0 for _ in widths[2:]))
         self.down = nn.ModuleList(Down(*pair, more_channels=n) for pair, n in zip(pairwise(widths), more, strict=True))
@@ -113,15 +108,16 @@ class ViewConditioner(nn.Module):
         below = list(pairwise(widths[n_levels - 1 :]))
         self.up = nn.ModuleList(Up(coarse, fine) for fine, coarse in reversed(below))
         self.up_blocks = nn.ModuleList(ResidualBlock(fine, groups) for fine, _ in reversed(below))
-        width = widths[n_levels - 1]
-        self.to_cond = nn.Sequential(*norm_act(width, groups), convolution(width, cond_channels))
-        self.decoder = _decoder(cond_channels, back, groups)
+        self.to_cond = nn.Sequential(*_last(widths[n_levels - 1], cond_channels, groups))
+        self.decoder = _decoder(cond_channels, tuple(decoder_channels[:n_levels]), groups)
         self.to_latent = nn.Sequential(
             convolution(cond_channels, 2 * cond_channels),
             ResidualBlock(2 * cond_channels, groups),
-            *norm_act(2 * cond_channels, groups),
-            shrunk(convolution(2 * cond_channels, latent_channels), 0.1),
+            *_last(2 * cond_channels, latent_channels, groups),
         )
+        self.look_to_cond = convolution(compression**3, cond_channels, 1)
+        self.cond_to_x = convolution(cond_channels, compression**3, 1)
+        self.cond_to_latent = convolution(cond_channels, latent_channels, 1)
 
     def forward(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Conditioning:
         """Return condition and estimates of latent and volume.
@@ -131,17 +127,20 @@ class ViewConditioner(nn.Module):
             scan: geometry of the A views, the same for the whole batch.
         """
         cond = self.condition(y, scan)
-        return Conditioning(cond, self.to_latent(cond), depth_to_space(self.decoder(cond), 2))
+        coded = depth_to_space(self.cond_to_x(cond), self.compression)
+        z_hat, x_hat = self.cond_to_latent(cond) + self.to_latent(cond), coded + depth_to_space(self.decoder(cond), 2)
+        return Conditioning(cond, z_hat, x_hat)
 
     def condition(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
         """Return the condition (B, C, d, h, w) alone; arguments as for calling."""
-        panels, code = self._panels(y, scan), self._code(scan, y)
-        n_views, batch = panels.shape[:2]
-        fine, coarse = self.view_encoder(panels.flatten(0, 1), code.repeat_interleave(batch, dim=0))
+        shown = panels(y / self.mu_water, scan, self.grid, self.pixel_mm, ViewEncoder.stride)
+        code, (n_views, batch) = view_code(scan, self.grid, y), shown.shape[:2]
+        fine, coarse = self.view_encoder(shown.flatten(0, 1), code.repeat_interleave(batch, dim=0))
         fine, coarse = fine.unflatten(0, (n_views, batch)), coarse.unflatten(0, (n_views, batch))
-        whole, half, quarter = (cast_shadow(_coarser(self.grid, factor), scan, y.device) for factor in (1, 2, 4))
-        seen = [self._first_look(y, scan), self._seen(panels, whole)]
-        h = torch.cat([*seen, *_fused(fine, half), self._where(half, code, batch)], dim=1)
+        whole, half, quarter = (cast_shadow(coarser(self.grid, factor), scan, y.device) for factor in (1, 2, 4))
+        look = self.first_look(y, scan)
+        seen = space_to_depth(torch.cat([look, *_lifted(shown, whole)], dim=1), 2)
+        h = torch.cat([seen, *_fused(fine, half), places(half, code, batch)], dim=1)
         h = self.fine(self.stem(h.contiguous(memory_format=torch.channels_last_3d)))
         levels = [self.blocks[0](self.down[0](h, *_fused(coarse, quarter)))]
         for down, block in zip(self.down[1:], self.blocks[1:], strict=True):
@@ -149,50 +148,47 @@ class ViewConditioner(nn.Module):
         h = levels.pop()
         for up, block in zip(self.up, self.up_blocks, strict=True):
             h = block(up(h) + levels.pop())
-        cond: Tensor = self.to_cond(h)
+        cond: Tensor = self.look_to_cond(space_to_depth(look, self.compression)) + self.to_cond(h)
         return cond
 
-    def _first_look(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
-        """Return the volume relative to water after a few iterations, folded to half the resolution."""
-        projector = make_projector(self.grid, scan, device=y.device)
-        x_mu = sirt(y.float(), projector, n_iterations=self.first_look_steps, accelerated=True)
-        return space_to_depth(x_mu / self.mu_water, 2)
+    def first_look(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
+        """Return a quick reconstruction (B, 1, D, H, W), relative to water."""
+        return coarse_to_fine(y.float(), self.grid, scan, self.coarse_steps, self.fine_steps) / self.mu_water
 
-    def _panels(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
-        """Return line integrals as they are and ramp-filtered, (A, B, 2, V, U) at the network's pixel size."""
-        n_views, batch = y.shape[2], len(y)
-        integrals = (y[:, 0] / self.mu_water).transpose(0, 1).flatten(0, 1)[:, None].float()
-        scanned_mm = pixel_at_center_mm(scan, self.grid)
-        size = [
-            max(1, round(n * at_mm / own_mm / ViewEncoder.stride)) * ViewEncoder.stride
-            for n, at_mm, own_mm in zip(y.shape[-2:], scanned_mm, self.pixel_mm, strict=True)
-        ]
-        bin_mm = y.shape[-1] * scanned_mm[1] / size[1]
-        if size != list(y.shape[-2:]):
-            integrals = interpolate(integrals, size, mode="bilinear", align_corners=False, antialias=True)
-        maps = torch.cat([integrals / LENGTH_MM, math.pi * _ramp_filtered(integrals, bin_mm)], dim=1)
-        return maps.unflatten(0, (n_views, batch))
+    @torch.no_grad()
+    def initialise(
+        self, x: Tensor, encode: Callable[[Tensor], Tensor], water: float = 0.5, empty_below: float = 0.05
+    ) -> Self:
+        """Let the condition code blocks by their principal components, and read volume and latent from the code.
 
-    def _code(self, scan: ConeBeam | VectorConeBeam, like: Tensor) -> Tensor:
-        """Return cosines and sines of multiples of each view's angle about z, (A, 8)."""
-        _, y, x = torch.from_numpy(view_direction(scan, self.grid)).unbind(dim=1)
-        angles_rad = torch.atan2(-x, y)[:, None] * torch.tensor(HARMONICS)
-        return torch.cat([angles_rad.cos(), angles_rad.sin()], dim=1).to(like.device, torch.float32)
+        Args:
+            x: volumes (N, 1, D, H, W) in the network range, air being 0.
+            encode: gives their latents (N, latent_channels, d, h, w).
+            water: network value of water.
+            empty_below: blocks that nowhere reach this value are air and tell nothing.
 
-    def _seen(self, panels: Tensor, shadow: Shadow) -> Tensor:
-        """Return mean and smallest line integral and mean filtered one of each voxel, folded to half the resolution."""
-        lifted = lift(panels, shadow)
-        smallest = min_over_views(lifted[:, :, :1], shadow)
-        return space_to_depth(torch.cat([mean_over_views(lifted, shadow), smallest], dim=1), 2)
+        Returns:
+            The conditioner itself.
+        """
+        blocks = space_to_depth(x, self.compression).movedim(1, -1).flatten(0, -2)
+        kept = blocks.amax(dim=1) >= empty_below
+        blocks = blocks[kept].double()
+        mean, n = blocks.mean(dim=0), self.look_to_cond.out_channels
+        variances, components = torch.linalg.eigh(torch.cov(blocks.T))
+        std, components = variances[-n:].flip(0).clamp_min(1e-8).sqrt(), components[:, -n:].flip(1)
+        to_cond = (components / std).T
+        _set_linear(self.look_to_cond, to_cond * water, -to_cond @ mean)
+        _set_linear(self.cond_to_x, components * std, mean)
+        z = torch.cat([encode(part) for part in x.split(8)]).movedim(1, -1).flatten(0, -2)[kept].double()
+        code = (blocks - mean) @ to_cond.T
+        _set_linear(self.cond_to_latent, torch.linalg.lstsq(code, z - z.mean(dim=0)).solution.T, z.mean(dim=0))
+        return self
 
-    def _where(self, shadow: Shadow, code: Tensor, batch: int) -> Tensor:
-        """Return coverage, place, number of views and mean direction at every voxel, (B, 13, D, H, W)."""
-        shape = shadow.visible.shape[1:]
-        axes = [torch.linspace(-1 + 1 / n, 1 - 1 / n, n, device=code.device) for n in shape]
-        numbers = torch.cat([code.mean(0), code.new_tensor([math.log2(len(code)) / 4])])
-        everywhere = numbers[:, None, None, None].expand(-1, *shape)
-        place = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-        return torch.cat([everywhere, place, coverage(shadow)[None]])[None].expand(batch, -1, -1, -1, -1)
+
+def _lifted(shown: Tensor, shadow: Shadow) -> tuple[Tensor, Tensor]:
+    """Return the means of both panels, (B, 2, D, H, W), and the smallest line integral, (B, 1, D, H, W)."""
+    lifted = lift(shown, shadow)
+    return mean_over_views(lifted, shadow), min_over_views(lifted[:, :, :1], shadow)
 
 
 def _fused(features: Tensor, shadow: Shadow) -> tuple[Tensor, Tensor]:
@@ -202,27 +198,23 @@ def _fused(features: Tensor, shadow: Shadow) -> tuple[Tensor, Tensor]:
 
 
 def _decoder(cond_channels: int, channels: Sequence[int], norm_num_groups: int) -> nn.Sequential:
-    """Return the layers from the condition to a volume folded by two, small at the start."""
+    """Return the layers from the condition to a volume folded by two."""
     layers: list[nn.Module] = [
         convolution(cond_channels, channels[-1]),
         ResidualBlock(channels[-1], norm_num_groups),
     ]
     for fine, coarse in reversed(list(pairwise(channels))):
         layers += [Up(coarse, fine), ResidualBlock(fine, norm_num_groups)]
-    last = shrunk(convolution(channels[0], 8), 0.1)
-    return nn.Sequential(*layers, *norm_act(channels[0], norm_num_groups), last)
+    return nn.Sequential(*layers, *_last(channels[0], 8, norm_num_groups))
 
 
-def _coarser(grid: Grid, factor: int) -> Grid:
-    """Return a grid of the same extent with fewer, larger voxels."""
-    shape = tuple(n // factor for n in grid.shape)
-    return Grid(shape, tuple(s * factor for s in grid.spacing_mm), grid.center_mm)
+def _last(in_channels: int, out_channels: int, norm_num_groups: int) -> tuple[nn.Module, ...]:
+    """Return the last layers of a network that adds to a linear map: next to nothing at the start."""
+    return (*norm_act(in_channels, norm_num_groups), shrunk(convolution(in_channels, out_channels), 0.01))
 
 
-def _ramp_filtered(integrals_mm: Tensor, bin_mm: float) -> Tensor:
-    """Return line integrals (..., U) in mm of water after a ramp filter along the rows, dimensionless."""
-    n_bins = integrals_mm.shape[-1]
-    length = padded_length(n_bins)
-    response = torch.from_numpy(ramp_response(length, bin_mm, "hann")).to(integrals_mm)
-    spectrum = torch.fft.rfft(integrals_mm, length) * response
-    return torch.fft.irfft(spectrum, length)[..., :n_bins]
+def _set_linear(layer: nn.Conv3d, weight: Tensor, bias: Tensor) -> None:
+    """Set a convolution of size 1 from a matrix (C_out, C_in) and a vector (C_out,)."""
+    assert layer.bias is not None
+    layer.weight.copy_(weight.reshape_as(layer.weight))
+    layer.bias.copy_(bias)

@@ -1,0 +1,65 @@
+"""A quick look at a volume: most iterations on a coarse grid, a few on the fine one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from latentct.geometry import ConeBeam, Grid, VectorConeBeam
+from latentct.geometry.scan import as_vectors
+from latentct.projectors import make_projector
+from latentct.recon.sirt import sirt
+
+
+def coarse_to_fine(
+    y: torch.Tensor, grid: Grid, scan: ConeBeam | VectorConeBeam, coarse_steps: int, fine_steps: int
+) -> torch.Tensor:
+    """Reconstruct with accelerated steps of `sirt` on voxels and pixels of twice the size, then on those given.
+
+    A coarse step costs an eighth of a fine one, and what few views leave to be found is mostly coarse.
+
+    Args:
+        y: Line integrals (B, 1, A, V, U).
+        grid: Grid of the volume, with even numbers of voxels.
+        scan: Geometry of ``y``.
+        coarse_steps: Steps on the coarse grid.
+        fine_steps: Steps on ``grid``.
+
+    Returns:
+        Attenuation ``x_mu`` (B, 1, D, H, W), not negative.
+    """
+    half = halved(scan)
+    y_half = interpolate(y[:, 0], half.detector_shape, mode="area")[:, None]
+    projector = make_projector(coarser(grid, 2), half, device=y.device)
+    x_half = sirt(y_half, projector, n_iterations=coarse_steps, accelerated=True)
+    x_start = interpolate(x_half, grid.shape, mode="trilinear", align_corners=False)
+    projector = make_projector(grid, scan, device=y.device)
+    return sirt(y, projector, n_iterations=fine_steps, accelerated=True, x_start=x_start)
+
+
+def coarser(grid: Grid, factor: int) -> Grid:
+    """Return a grid of the same extent with fewer, larger voxels; its axes are multiples of the factor.
+
+    >>> coarser(Grid((4, 8, 8), (3.0, 2.0, 2.0)), 2)
+    Grid(shape=(2, 4, 4), spacing_mm=(6.0, 4.0, 4.0), center_mm=(0.0, 0.0, 0.0))
+    """
+    shape = tuple(n // factor for n in grid.shape)
+    return Grid(shape, tuple(s * factor for s in grid.spacing_mm), grid.center_mm)
+
+
+def halved(scan: ConeBeam | VectorConeBeam) -> ConeBeam | VectorConeBeam:
+    """Return the same panels in half as many rows and columns, rounded up.
+
+    >>> halved(ConeBeam((0.0,), (4, 5), (3.0, 3.0), 100.0, 150.0)).pixel_mm
+    (6.0, 5.0)
+    """
+    n_rows, n_columns = scan.detector_shape
+    shape = ((n_rows + 1) // 2, (n_columns + 1) // 2)
+    dv, du = n_rows / shape[0], n_columns / shape[1]
+    if isinstance(scan, ConeBeam):
+        return replace(scan, detector_shape=shape, pixel_mm=(scan.pixel_mm[0] * dv, scan.pixel_mm[1] * du))
+    u_mm, v_mm = as_vectors(np.asarray(scan.u_mm) * du), as_vectors(np.asarray(scan.v_mm) * dv)
+    return replace(scan, detector_shape=shape, u_mm=u_mm, v_mm=v_mm)
