@@ -35,7 +35,6 @@ from latentct.io.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = Path("bundles/clsdm_sparse_view")
-LAYERS = ("train_autoencoder", "evaluate")
 EXPERIMENT = "benchmarks"
 NOT_FOR_TILTED = ("fdk",)
 """Methods that need a circular orbit about z."""
@@ -45,9 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, run what is missing, write the file, print the tables."""
     given, passed_on = _parser().parse_known_args(arguments)
     shared = [f"--{k}={v}" for k in ("manifest", "dataset_dir", "split", "limit") if (v := getattr(given, k))]
-    options = {"output_dir": str(given.output_dir), "experiment_name": EXPERIMENT, "run_name": _run_name(given)}
+    options = {
+        "output_dir": str(given.output_dir.resolve()),
+        "experiment_name": EXPERIMENT,
+        "run_name": "few_view_held_out" if given.held_out else "few_view",
+    }
     options |= {"overwrite": str(given.overwrite), "methods": str({name: f"@{name}" for name in given.methods})}
-    options |= conditions(given.views, given.held_out)
+    options |= {"meta_file": str(given.meta_file), **conditions(given.views, given.held_out)}
     views = evaluate(options, [*shared, *passed_on])["views"]
     put(views, given.json)
     for name, methods in views.items():
@@ -68,17 +71,15 @@ def evaluate(options: Mapping[str, str], passed_on: Sequence[str]) -> dict[str, 
         SystemExit: it failed; its own message stands above.
     """
     settings = [f"--{key}={value}" for key, value in options.items()]
-    configs = [str(BUNDLE / "configs" / f"{name}.yaml") for name in LAYERS]
-    command = [sys.executable, "-m", "monai.bundle", "run", "evaluating", f"--config_file={configs}"]
-    command += [f"--meta_file={BUNDLE / 'configs' / 'metadata.json'}", f"--bundle_root={BUNDLE}"]
+    command = [sys.executable, "-m", "latentct.cli.main", "run", str(BUNDLE), "evaluating"]
     folder = Path(options["output_dir"])
-    store = f"sqlite:///{folder.resolve()}/mlflow/mlruns.db"
+    store = f"sqlite:///{folder}/mlflow/mlruns.db"
     (folder / "mlflow").mkdir(parents=True, exist_ok=True)
     environment = {"MLFLOW_TRACKING_URI": store, **os.environ, "PYTHONPATH": _python_path()}
     code = subprocess.run([*command, *settings, *passed_on], cwd=ROOT, env=environment, check=False).returncode
     if code:
         raise SystemExit(f"evaluating failed with code {code}; the scores of finished volumes are kept")
-    return json.loads((ROOT / folder / "metrics.json").read_text())
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def put(views: Mapping[str, Any], path: Path) -> None:
@@ -106,12 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS, help="rows to compute")
     parser.add_argument("--held_out", action="store_true", help="scans of kinds that training never saw")
     parser.add_argument("--output_dir", type=Path, default=Path("out/benchmarks/few_view"), help="scores and MLflow")
+    parser.add_argument("--meta_file", type=Path, default=BUNDLE / "configs" / "metadata.json", help="sizes and scan")
     parser.add_argument("--overwrite", action="store_true", help="compute rows again that have scores")
     return parser
-
-
-def _run_name(given: argparse.Namespace) -> str:
-    return "few_view_held_out" if given.held_out else "few_view"
 
 
 def _place(method: str) -> int:

@@ -10,6 +10,7 @@ from benchmarks.few_view import METHODS, ROOT
 from monai.bundle import ConfigParser
 
 from benchmarks import few_view
+from latentct.cli.run import config_files
 
 FIGURE = {"mean": 30.0, "sd": 1.0, "ci95": [29.0, 31.0], "n_patients": 3}
 
@@ -87,10 +88,10 @@ def test_a_failure_says_what_is_kept(monkeypatch, tmp_path):
 def test_what_the_script_sets_are_keys_of_the_bundle(started, tmp_path):
     few_view.main(["--json", str(tmp_path / "a.json")])
     few_view.main(["--json", str(tmp_path / "b.json"), "--held_out"])
-    layers = [str(ROOT / few_view.BUNDLE / "configs" / f"{name}.yaml") for name in few_view.LAYERS]
-    known = set(ConfigParser.load_config_files(layers))
+    files = [ROOT / file for file in config_files(ROOT / few_view.BUNDLE, "evaluating", [])]
+    known = set(ConfigParser.load_config_files([str(file) for file in files]))
     for settings, _ in started:
-        assert set(settings) <= known
+        assert set(settings) <= known | {"meta_file"}
         assert {name.removeprefix("@") for name in ast.literal_eval(settings["methods"]).values()} <= known
 
 
