@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from benchmarks.readme_table import ROOT, documents, rewritten, tables
+from benchmarks.readme_table import FILE_TABLES, FILES, ROOT, documents, read_results, rewritten, tables
 
 from benchmarks import readme_table
 
@@ -27,7 +27,7 @@ SMALL = {
 @pytest.mark.parametrize("page", documents(), ids=lambda page: page.parent.parent.name)
 def test_documents_show_the_committed_results(page):
     text = page.read_text()
-    assert rewritten(text, json.loads(RESULTS.read_text())) == text
+    assert rewritten(text, read_results(RESULTS)) == text
 
 
 def test_readme_and_every_bundle_have_a_table():
@@ -60,3 +60,38 @@ def test_a_marked_place_names_its_tasks(monkeypatch):
     assert found.endswith("note\n<!-- results:end -->\nafter\n")
     assert "Metal" not in found
     assert rewritten(found, SMALL) == found
+
+
+FEW_VIEW = {
+    "4": {
+        "fdk": {"psnr": figure(20.0, clsdm_consistent_minus={"interval": [-1.0, 2.0]}), "ssim": figure(0.5)},
+        "clsdm_consistent": {"psnr": figure(33.25), "ssim": figure(0.75)},
+    }
+}
+
+
+def test_files_beside_the_tasks_are_read_by_their_names(tmp_path):
+    (tmp_path / "tasks.json").write_text(json.dumps(SMALL))
+    (tmp_path / "few_view.json").write_text(json.dumps(FEW_VIEW))
+    assert read_results(tmp_path / "tasks.json") == SMALL | {"few_view": FEW_VIEW}
+
+
+def test_few_view_tables_have_views_and_doubts():
+    text = tables({**SMALL, "few_view": FEW_VIEW}, ["few_view"])
+    assert "**4 views** (7 patients)" in text and "LI" not in text
+    assert "| FDK | 20.00 [19.00, 21.00]° | 0.500 [-0.500, 1.500] |" in text
+    assert "| **CLS-DM + consistency** | 33.25 [32.25, 34.25] |" in text
+    assert "5 views over 120 degrees" in tables({"few_view_held_out": {"5_views_120": FEW_VIEW["4"]}}, FILES)
+
+
+def test_ablations_are_one_table():
+    scores = {"clsdm": {m: figure(2.0) for m in ("psnr", "ssim", "mae_hu", "residual")}}
+    text = tables({"ablations": {"no_contrast": {"minutes": 12.5, "views": {"8": scores}}}}, ["ablations"])
+    cells = "| 2.00 [1.00, 3.00] | 2.000 [1.000, 3.000] | 2.0 [1.0, 3.0] |"
+    assert f"| no contrastive loss | 8 {cells} - | - | - | 12.5 |" in text
+
+
+def test_cost_is_one_table():
+    rows = {"clsdm": {"seconds": 1.234, "projector_share": 0.456, "memory_mib": None}}
+    assert "| **CLS-DM** | 1.23 | 46 | - |" in tables({"cost": rows}, ["cost"])
+    assert set(FILE_TABLES) == set(FILES)
