@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given, passed_on = _parser().parse_known_args(arguments)
     folder = given.output_dir.resolve() / ("epochs_" + "_".join(map(str, given.epochs)))
     shared = [f"--{k}={v}" for k in ("manifest", "dataset_dir") if (v := getattr(given, k))]
+    shared += [word for layer in given.layer for word in ("--layer", layer)]
     for name in given.variants:
         home = folder / home_of(name)
         meta_file = train(home_of(name), folder, given.epochs, [*shared, *passed_on])
@@ -210,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="VARIANT")
     parser.add_argument("--manifest", help="by default that of the bundle")
     parser.add_argument("--dataset_dir", help="folder its paths start from; by default LATENTCT_DATA")
+    parser.add_argument("--layer", nargs="*", default=[], help="configs of the bundle on top, e.g. smoke")
     parser.add_argument("--views", type=int, nargs="+", default=[4, 8], help="numbers of views")
     parser.add_argument("--limit", type=int, help="number of validation volumes; by default all")
     parser.add_argument("--output_dir", type=Path, default=Path("out/benchmarks/ablations"), help="weights and scores")
