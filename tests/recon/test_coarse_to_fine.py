@@ -12,7 +12,7 @@ import latentct.recon.coarse_to_fine
 from latentct.geometry import ConeBeam, Grid
 from latentct.projectors import make_projector
 from latentct.projectors.rays import cone_vectors
-from latentct.recon import sirt
+from latentct.recon import tv
 from latentct.recon.coarse_to_fine import coarse_to_fine, halved
 
 GRID = Grid((16, 24, 24), (4.0, 4.0, 4.0), (3.0, -2.0, 4.0))
@@ -23,8 +23,8 @@ def test_coarse_steps_save_fine_ones():
     x = torch.cat([blob(GRID, (4.0, -10.0, 14.0), 8.0), 0.5 * blob(GRID, (-6.0, 12.0, -10.0), 6.0)])
     projector = make_projector(GRID, SCAN)
     y = projector(x)
-    found = coarse_to_fine(y, GRID, SCAN, 20, 3)
-    fine_only = sirt(y, projector, n_iterations=6, accelerated=True)
+    found = coarse_to_fine(y, GRID, SCAN, 30, 6, weight=0.01)
+    fine_only = tv(y, projector, weight=0.01 / 6, n_iterations=10)
     assert found.shape == x.shape
     assert (found >= 0).all()
     assert (found - x).norm() < 0.6 * (fine_only - x).norm()

@@ -67,6 +67,7 @@ class ViewConditioner(nn.Module):
         view_channels: widths of the 2-D encoder.
         lifted_channels: features of a view lifted to 1/2 and to 1/4 of the resolution.
         first_look_steps: coarse and fine steps of the first look, see `coarse_to_fine`.
+        first_look_weight: its weight of the total variation, of a single view.
         norm_num_groups: groups of the group normalisation; divides every width.
 
     Example:
@@ -88,7 +89,8 @@ class ViewConditioner(nn.Module):
         decoder_channels: Sequence[int] = (16, 48, 64),
         view_channels: Sequence[int] = (32, 48, 64),
         lifted_channels: Sequence[int] = (16, 32),
-        first_look_steps: Sequence[int] = (50, 6),
+        first_look_steps: Sequence[int] = (60, 20),
+        first_look_weight: float = 0.08,
         norm_num_groups: int = 8,
     ) -> None:
         super().__init__()
@@ -97,7 +99,7 @@ class ViewConditioner(nn.Module):
             raise ValueError(f"compression must be 4 or 8 and divide {grid.shape}, not {compression}")
         self.grid, self.compression, self.mu_water = grid, compression, mu_water
         self.pixel_mm = (float(pixel_mm[0]), float(pixel_mm[1]))
-        self.coarse_steps, self.fine_steps = first_look_steps
+        self.first_look_steps, self.first_look_weight = tuple(first_look_steps), first_look_weight
         widths, groups = tuple(channels), norm_num_groups
         self.view_encoder = ViewEncoder(2, CODE_CHANNELS, view_channels, lifted_channels, groups)
         self.stem = convolution(8 * 4 + 2 * lifted_channels[0] + PLACE_CHANNELS, widths[0], 1)
@@ -153,7 +155,8 @@ class ViewConditioner(nn.Module):
 
     def first_look(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
         """Return a quick reconstruction (B, 1, D, H, W), relative to water."""
-        return coarse_to_fine(y.float(), self.grid, scan, self.coarse_steps, self.fine_steps) / self.mu_water
+        weight, mu_water = self.first_look_weight, self.mu_water
+        return coarse_to_fine(y.float(), self.grid, scan, *self.first_look_steps, weight, mu_water) / mu_water
 
     @torch.no_grad()
     def initialise(

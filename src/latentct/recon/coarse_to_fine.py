@@ -11,13 +11,20 @@ from torch.nn.functional import interpolate
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
 from latentct.geometry.scan import as_vectors
 from latentct.projectors import make_projector
-from latentct.recon.sirt import sirt
+from latentct.recon.tv import tv
+from latentct.units import MU_WATER_70KEV
 
 
 def coarse_to_fine(
-    y: torch.Tensor, grid: Grid, scan: ConeBeam | VectorConeBeam, coarse_steps: int, fine_steps: int
+    y: torch.Tensor,
+    grid: Grid,
+    scan: ConeBeam | VectorConeBeam,
+    coarse_steps: int,
+    fine_steps: int,
+    weight: float,
+    mu_water: float = MU_WATER_70KEV,
 ) -> torch.Tensor:
-    """Reconstruct with accelerated steps of `sirt` on voxels and pixels of twice the size, then on those given.
+    """Reconstruct by total variation on voxels and pixels of twice the size, then in a few steps on those given.
 
     A coarse step costs an eighth of a fine one, and what few views leave to be found is mostly coarse.
 
@@ -27,17 +34,20 @@ def coarse_to_fine(
         scan: Geometry of ``y``.
         coarse_steps: Steps on the coarse grid.
         fine_steps: Steps on ``grid``.
+        weight: Weight of the total variation of a single view, see `tv`; of A views it is A times smaller.
+        mu_water: Attenuation of water in 1/mm at the energy of the scan.
 
     Returns:
         Attenuation ``x_mu`` (B, 1, D, H, W), not negative.
     """
-    half = halved(scan)
+    half, coarse = halved(scan), coarser(grid, 2)
+    weight = weight / scan.n_views
     y_half = interpolate(y[:, 0], half.detector_shape, mode="area")[:, None]
-    projector = make_projector(coarser(grid, 2), half, device=y.device)
-    x_half = sirt(y_half, projector, n_iterations=coarse_steps, accelerated=True)
+    projector = make_projector(coarse, half, device=y.device)
+    x_half = tv(y_half, projector, weight=weight, n_iterations=coarse_steps, step_ratio=1.0, mu_water=mu_water)
     x_start = interpolate(x_half, grid.shape, mode="trilinear", align_corners=False)
     projector = make_projector(grid, scan, device=y.device)
-    return sirt(y, projector, n_iterations=fine_steps, accelerated=True, x_start=x_start)
+    return tv(y, projector, weight=weight, n_iterations=fine_steps, mu_water=mu_water, x_start=x_start)
 
 
 def coarser(grid: Grid, factor: int) -> Grid:
