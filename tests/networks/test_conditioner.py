@@ -23,6 +23,7 @@ TINY = {
     "lifted_channels": (4, 8),
     "norm_num_groups": 4,
     "pixel_mm": (44 / 3, 16.0),
+    "first_look_steps": (4, 2),
 }
 
 
@@ -80,7 +81,7 @@ def test_initialised_the_condition_carries_the_first_look():
         pooled = torch.nn.functional.avg_pool3d(x, 4)
         return torch.cat([pooled, -3 * pooled, pooled + 1, 0 * pooled + 2], dim=1)
 
-    network = conditioner(compression=4).initialise(volumes, encode)
+    network = conditioner(compression=4, first_look_steps=(60, 20)).initialise(volumes, encode)
     scan = ConeBeam.equally_spaced(16, math.pi, (24, 32), (22.0, 24.0), sod_mm=800.0, sdd_mm=1200.0)
     y = make_projector(GRID, scan)(2 * MU_WATER_70KEV * volumes[:2])
     out, look = network(y, scan), 0.5 * network.first_look(y, scan)
