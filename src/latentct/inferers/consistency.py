@@ -33,7 +33,7 @@ class ProjectionConsistency:
         search_while_sampling: steps of Adam on the estimate of the clean latents in every second half of the sampling's
             steps; 0 searches after the sampling only.
         tv_iterations: steps of the total variation; 0 leaves the mean of the samples as it is.
-        tv_weight: w' relative to the attenuation of water.
+        tv_weight: w' of 8 views relative to the attenuation of water; it is in inverse proportion to their number.
         prior_share: a, in [0, 1].
         mu_water: attenuation of water in 1/mm at the energy of the scan.
     """
@@ -91,9 +91,10 @@ class ProjectionConsistency:
             y,
             projector,
             ray_mask,
-            weight=self.tv_weight,
+            weight=self.tv_weight * 8 / projector.scan.n_views,
             n_iterations=self.tv_iterations,
             mu_water=self.mu_water,
+            step_ratio=1.0,
             x_start=x_mu,
             x_prior=x_mu,
             prior_share=self.prior_share,
