@@ -1,7 +1,6 @@
 """Reconstruction without learning: ``(y, projector, ray_mask) -> x_mu``."""
 
 from latentct.recon.by_views import ByViewCount
-from latentct.recon.cgls import cgls
 from latentct.recon.completed import CompletedFBP, Reconstructor
 from latentct.recon.fbp import FilteredBackProjection, fbp, plane_scan
 from latentct.recon.fdk import FDK, fdk
@@ -18,7 +17,6 @@ __all__ = [
     "Reconstructor",
     "Sirt",
     "TotalVariation",
-    "cgls",
     "fbp",
     "fdk",
     "plane_scan",
