@@ -14,9 +14,10 @@ from latentct.engines import (
     RegressionInferer,
 )
 from latentct.engines.alignment import RunningMoments
-from latentct.geometry import ConeBeam, Grid, RandomViews
+from latentct.geometry import ConeBeam, Grid
 from latentct.losses import SymmetricInfoNCE, normalised_mse
 from latentct.networks import ViewConditioner
+from latentct.simulate import RandomViews
 
 GRID = Grid((32, 32, 32), (8.0, 14.0, 14.0))
 SCAN = ConeBeam((0.0,), (16, 16), (36.0, 48.0), sod_mm=800.0, sdd_mm=1200.0)

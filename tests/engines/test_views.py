@@ -8,8 +8,9 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from latentct.engines import FewViewPrepareBatch
-from latentct.geometry import ConeBeam, Grid, RandomViews, few_view_scans
+from latentct.geometry import ConeBeam, Grid, few_view_scans
 from latentct.projectors import make_projector
+from latentct.simulate import RandomViews
 from latentct.units import MU_WATER_70KEV
 
 GRID = Grid((6, 8, 8), (16.0, 24.0, 24.0))

@@ -18,7 +18,7 @@ from latentct.units import MU_WATER_70KEV, hu_to_mu, x_to_hu
 
 
 class DrawnViews(Protocol):
-    """What draws a scan, e.g. `latentct.geometry.RandomViews`."""
+    """What draws a scan, e.g. `latentct.simulate.RandomViews`."""
 
     def draw(self, generator: torch.Generator) -> ConeBeam:
         """Return the scan of a batch."""

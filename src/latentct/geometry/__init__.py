@@ -5,14 +5,12 @@ from latentct.geometry.masks import field_of_measurement_mask, ray_distance_mm, 
 from latentct.geometry.protocols import fan_ct, few_view_cbct, x2ct_biplanar, x2ct_grid
 from latentct.geometry.scan import ConeBeam, FanBeam, ParallelBeam, Scan, Scan2D, VectorConeBeam, equally_spaced_rad
 from latentct.geometry.variants import few_view_scans, held_out_scans, tilted
-from latentct.geometry.views import RandomViews
 
 __all__ = [
     "ConeBeam",
     "FanBeam",
     "Grid",
     "ParallelBeam",
-    "RandomViews",
     "Scan",
     "Scan2D",
     "VectorConeBeam",

@@ -155,8 +155,9 @@ class ViewConditioner(nn.Module):
 
     def first_look(self, y: Tensor, scan: ConeBeam | VectorConeBeam) -> Tensor:
         """Return a quick reconstruction (B, 1, D, H, W), relative to water."""
+        coarse_steps, fine_steps = self.first_look_steps
         weight, mu_water = self.first_look_weight, self.mu_water
-        return coarse_to_fine(y.float(), self.grid, scan, *self.first_look_steps, weight, mu_water) / mu_water
+        return coarse_to_fine(y.float(), self.grid, scan, coarse_steps, fine_steps, weight, mu_water) / mu_water
 
     @torch.no_grad()
     def initialise(

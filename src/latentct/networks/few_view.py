@@ -33,14 +33,11 @@ class FewViewModel(nn.Module):
     cond_mean: Tensor
     cond_scale: Tensor
 
-    def __init__(
-        self, autoencoder: nn.Module, conditioner: nn.Module, denoiser: nn.Module, cond_channels: int = 16
-    ) -> None:
+    def __init__(self, autoencoder: Any, conditioner: Any, denoiser: nn.Module, cond_channels: int = 16) -> None:
         super().__init__()
-        self.autoencoder: Any = autoencoder
-        self.conditioner: Any = conditioner
+        self.autoencoder, self.conditioner = autoencoder, conditioner
         self.denoiser = denoiser
-        latent_channels: int = self.autoencoder.latent_channels
+        latent_channels: int = autoencoder.latent_channels
         for name, channels in (("latent", latent_channels), ("cond", cond_channels)):
             self.register_buffer(f"{name}_mean", torch.zeros(1, channels, 1, 1, 1))
             self.register_buffer(f"{name}_scale", torch.ones(1, channels, 1, 1, 1))

@@ -8,12 +8,14 @@ from latentct.simulate.scanner import Scanner, make_scanner
 from latentct.simulate.spectra import Spectrum, monochromatic, tube_spectrum
 from latentct.simulate.tissue import split_tissue
 from latentct.simulate.truncation import truncate
+from latentct.simulate.views import RandomViews
 
 __all__ = [
     "MATERIALS",
     "METALS",
     "Beam",
     "Material",
+    "RandomViews",
     "Scanner",
     "Spectrum",
     "WaterCorrection",

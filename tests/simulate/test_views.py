@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentct.geometry import ConeBeam, RandomViews, few_view_cbct
+from latentct.geometry import ConeBeam, few_view_cbct
+from latentct.simulate import RandomViews
 
 N_DRAWS = 600
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from latentct.geometry.scan import ConeBeam, equally_spaced_rad
+from latentct.geometry import ConeBeam
+from latentct.geometry.scan import equally_spaced_rad
 
 HALF_TURN_SHARE, FULL_TURN_SHARE = 0.5, 0.25
 """Shares of the draws that are equally spaced over a half and over a full turn; the others have random angles."""
