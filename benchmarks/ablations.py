@@ -1,11 +1,12 @@
 """What each part of CLS-DM brings: trained without it in the same small budget, scored on validation volumes.
 
-    LATENTCT_DATA=/path/to/ct python benchmarks/ablations.py --json benchmarks/results/ablations.json --epochs 15 10 40
+    LATENTCT_DATA=/path/to/ct python benchmarks/ablations.py --json benchmarks/results/ablations.json --epochs 16 10 40
 
 Writes `{variant: {minutes, views: {views: {method: {psnr, ssim, mae_hu, residual}}}}}` and prints one table. All
 variants are trained from the start for as many epochs of the autoencoder, the alignment and the diffusion; each differs
 from `full` in one setting. Variants of the alignment share the autoencoder of `full`, and the steps of the sampling are
-varied with the weights of `full`. What a folder holds already is not trained again; the epochs are part of its name.
+varied with the weights of `full`. The epochs are best multiples of 2, 2 and 4: only then does a stage validate and keep
+weights. What a folder holds already is not trained again; the epochs are part of its name.
 Options that are not named below are passed on to every stage, e.g. `--num_workers 0`.
 """
 
