@@ -80,7 +80,7 @@ def test_consistency_explains_the_rays(model: FewViewModel, projector: Projector
 
 def test_search_while_sampling_changes_the_samples(model: FewViewModel, projector: Projector, y: Tensor) -> None:
     alone = infer(steps=4).reconstruct(y, model, projector=projector)
-    only_sampling = ProjectionConsistency(search_steps=0, tv_iterations=0, search_while_sampling=10)
+    only_sampling = ProjectionConsistency(search_steps=0, learning_rate=0.1, tv_iterations=0, search_while_sampling=10)
     found = infer(steps=4, consistency=only_sampling).reconstruct(y, model, projector=projector)
     assert (found.residual < 0.8 * alone.residual).all()
 

@@ -41,12 +41,12 @@ class ProjectionConsistency:
     def __init__(
         self,
         search_steps: int = 20,
-        learning_rate: float = 0.1,
-        latent_weight: float = 1e-3,
+        learning_rate: float = 0.05,
+        latent_weight: float = 1e-2,
         search_while_sampling: int = 0,
         tv_iterations: int = 80,
         tv_weight: float = 0.01,
-        prior_share: float = 0.5,
+        prior_share: float = 0.4,
         mu_water: float = MU_WATER_70KEV,
     ) -> None:
         self.search_steps = search_steps
