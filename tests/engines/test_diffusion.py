@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.engines import SupervisedTrainer
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from latentct.engines import (
     Noising,
     SamplingInferer,
     freeze,
+    stacked,
     standardise_latents,
+    trainable,
 )
 from latentct.networks.diffusion import noised, velocity
 
@@ -160,3 +163,15 @@ def test_freezing_leaves_nothing_to_train() -> None:
     assert freeze(model.conditioner) is model.conditioner
     assert not any(w.requires_grad for w in model.conditioner.parameters())
     assert all(w.requires_grad for w in model.denoiser.parameters())
+
+
+def test_trainable_leaves_out_what_is_frozen():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3), freeze(torch.nn.Linear(3, 1)))
+    assert [w.shape for w in trainable(network)] == [(3, 2), (3,)]
+
+
+def test_stacked_gives_plain_volumes():
+    volumes = [{"image": MetaTensor(torch.full((1, 2, 2, 2), float(i)))} for i in range(3)]
+    x = stacked(volumes)
+    assert type(x) is torch.Tensor and x.shape == (3, 1, 2, 2, 2)
+    assert x[:, 0, 0, 0, 0].tolist() == [0.0, 1.0, 2.0]

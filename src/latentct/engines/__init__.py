@@ -12,7 +12,9 @@ from latentct.engines.diffusion import (
     Noising,
     SamplingInferer,
     freeze,
+    stacked,
     standardise_latents,
+    trainable,
 )
 from latentct.engines.distributed import SynchronisedTraining, join_processes
 from latentct.engines.few_view import FewViewComparison
@@ -78,6 +80,8 @@ __all__ = [
     "load_weights",
     "refuse_overwriting",
     "run_stages",
+    "stacked",
     "standardise_latents",
+    "trainable",
     "warmup_cosine",
 ]

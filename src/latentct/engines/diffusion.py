@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.engines.utils import PrepareBatch
 from monai.inferers import Inferer
 from torch import Tensor, nn
@@ -180,6 +181,17 @@ def standardise_latents(model: FewViewModel, batches: Iterable[Mapping[str, Any]
 def freeze(network: nn.Module) -> nn.Module:
     """Take a network out of training, and return it."""
     return network.requires_grad_(False).eval()
+
+
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a network that are not frozen."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
+
+
+def stacked(dataset: Iterable[Mapping[str, Any]], device: str | torch.device = "cpu", key: str = keys.IMAGE) -> Tensor:
+    """Return all volumes of a data set as one plain tensor (N, 1, D, H, W), e.g. to start a network from."""
+    volumes = [torch.as_tensor(item[key]) for item in dataset]
+    return torch.stack([v.as_tensor() if isinstance(v, MetaTensor) else v for v in volumes]).to(device)
 
 
 def _pairs(
