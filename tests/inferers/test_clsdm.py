@@ -78,6 +78,23 @@ def test_consistency_explains_the_rays(model: FewViewModel, projector: Projector
     assert not torch.equal(found.z, alone.z)
 
 
+def test_search_from_the_mean_or_from_each_sample(model: FewViewModel, projector: Projector, y: Tensor) -> None:
+    alone = infer().reconstruct(y, model, projector=projector)
+    settings = {"search_steps": 60, "learning_rate": 0.2, "latent_weight": 0.0, "tv_iterations": 0}
+    mean, each = (
+        infer(consistency=ProjectionConsistency(search_samples=samples, **settings)).reconstruct(
+            y, model, projector=projector
+        )
+        for samples in (False, True)
+    )
+    assert mean.z.shape[:2] == (2, 1)
+    assert each.z.shape[:2] == (2, 3)
+    torch.testing.assert_close(mean.x_std_mu, alone.x_std_mu)
+    assert float(each.x_std_mu.mean()) < 0.8 * float(alone.x_std_mu.mean())  # what the rays decide no longer varies
+    for found in (mean, each):
+        assert (found.residual < 0.7 * alone.residual).all()
+
+
 def test_search_while_sampling_changes_the_samples(model: FewViewModel, projector: Projector, y: Tensor) -> None:
     alone = infer(steps=4).reconstruct(y, model, projector=projector)
     only_sampling = ProjectionConsistency(search_steps=0, learning_rate=0.1, tv_iterations=0, search_while_sampling=10)

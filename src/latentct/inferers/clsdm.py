@@ -30,7 +30,8 @@ class FewViewReconstruction:
     Attributes:
         x_mu: reconstruction (B, 1, D, H, W), 1/mm: the mean of the samples, after the consistency's last step if any.
         x_std_mu: standard deviation over the samples (B, 1, D, H, W), 1/mm; None of one sample.
-        z: standardised latents (B, K, C, d, h, w).
+        z: standardised latents (B, K, C, d, h, w) whose volumes' mean is `x_mu` before its last step: those of the
+            samples, or after a search from their mean its only result, (B, 1, C, d, h, w).
         residual: projection residual of `x_mu` on the measured rays, relative, (B,).
         residual_sampled: the same of the mean of the samples as the diffusion alone gives them, (B,).
     """
@@ -109,16 +110,17 @@ class FewViewInferer(Inferer):
         mask = torch.ones_like(y, dtype=torch.bool) if ray_mask is None else ray_mask.expand_as(y)
         y = torch.where(mask, y, 0.0)
         problem = _Problem(self, network, y, projector, mask)
-        sampled, z = problem.sample()
-        x_mu = sampled
+        z = problem.sample()
+        sampled = volumes = problem.decode(z)
         if self.consistency is not None:
-            z = problem.searched(z)
-            x_mu = problem.decode(z)
-        x_std_mu = x_mu.std(dim=1) if self.n_samples > 1 else None
-        x_mu = x_mu.mean(dim=1)
+            z = problem.searched(z if self.consistency.search_samples else z.mean(dim=1, keepdim=True))
+            volumes = problem.decode(z)
+        spread = volumes if z.shape[1] > 1 else sampled
+        x_mu = volumes.mean(dim=1)
         if self.consistency is not None:
             x_mu = self.consistency.finish(x_mu, y, projector, mask)
         residual, residual_sampled = (projection_residual(projector(x), y, mask) for x in (x_mu, sampled.mean(dim=1)))
+        x_std_mu = spread.std(dim=1) if self.n_samples > 1 else None
         return FewViewReconstruction(x_mu, x_std_mu, z, residual, residual_sampled)
 
 
@@ -165,25 +167,21 @@ class _Problem:
         self, settings: FewViewInferer, network: FewViewModel, y: Tensor, projector: Projector, mask: Tensor
     ) -> None:
         self.settings, self.network, self.projector = settings, network, projector
-        self.y, self.mask = (part.repeat_interleave(settings.n_samples, dim=0) for part in (y, mask))
+        self.y, self.mask = y, mask
         with self._autocast():
             self.cond = network.condition(y, projector.scan).float()
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """Return volumes (B, K, 1, D, H, W) in 1/mm as the diffusion alone gives them, and latents (B, K, ...).
-
-        With a search while sampling the latents have been searched already, and the volumes are theirs.
-        """
+    def sample(self) -> Tensor:
+        """Return K latents (B, K, ...) of each volume that the diffusion gives."""
         s = self.settings
         shape = (s.n_samples, *self.network.latent_shape(self.projector.grid.shape))
         eps = torch.randn(shape, generator=torch.Generator().manual_seed(s.seed)).to(self.cond)
         with self._autocast():
             z = self.network.sample(self.cond, eps.repeat(len(self.cond), 1, 1, 1, 1), s.steps, self._refinement())
-        z = z.float().unflatten(0, (-1, s.n_samples))
-        return self.decode(z), z
+        return z.float().unflatten(0, (-1, s.n_samples))
 
     def searched(self, z: Tensor) -> Tensor:
-        """Return latents (B, K, ...) that explain the measured rays better."""
+        """Return latents (B, K', ...) that explain the measured rays better than those given."""
         return self._search(z.flatten(0, 1), None).unflatten(0, z.shape[:2])
 
     def decode(self, z: Tensor) -> Tensor:
@@ -194,7 +192,8 @@ class _Problem:
     def _search(self, z: Tensor, steps: int | None) -> Tensor:
         consistency = self.settings.consistency
         assert consistency is not None
-        parts = zip(*(t.split(self.settings.batch_size) for t in (z, self.y, self.mask)), strict=True)
+        y, mask = (part.repeat_interleave(len(z) // len(part), dim=0) for part in (self.y, self.mask))
+        parts = zip(*(t.split(self.settings.batch_size) for t in (z, y, mask)), strict=True)
         found = [consistency.search(z_, self._volumes, y, self.projector, m, steps) for z_, y, m in parts]
         return torch.cat(found)
 

@@ -19,9 +19,10 @@ Decoder = Callable[[Tensor], Tensor]
 class ProjectionConsistency:
     """Search latents whose volumes explain the measured rays, then let the rays have the last word on the voxels.
 
-    1. z* = argmin_z mean |M (A G(z) - y)|^2 + w mean |z - z_sampled|^2 from every sample, as in latent space
+    1. z* = argmin_z mean |M (A G(z) - y)|^2 + w mean |z - z_sampled|^2, as in latent space
        reconstruction (Kabelac et al. 2025, doi 10.1002/mp.17910), but near the sample: the diffusion is the prior.
-    2. The mean of the decoded samples is both start and prior image of a total variation,
+       One search begins at the mean of the samples' latents, or each sample has its own.
+    2. The decoded volume, of several their mean, is both start and prior image of a total variation,
        x = argmin_{x >= 0} |M (A x - y)|^2 / (2 s) + w' [(1 - a) TV(x) + a TV(x - x_sampled)],
        see `latentct.recon.tv`: edges that the sample has are free, what no ray sees stays near it, and what the decoder
        cannot express comes from the rays. Its few steps stop before noise is fitted.
@@ -30,9 +31,11 @@ class ProjectionConsistency:
         search_steps: steps of Adam on the latents; 0 leaves them as they are.
         learning_rate: first step size of Adam, in standard deviations of z.
         latent_weight: w, in squared line integrals per squared standard deviation of z.
+        search_samples: search from each sample, whose spread then is that of volumes that explain the rays; as many
+            times as long.
         search_while_sampling: steps of Adam on the estimate of the clean latents in every second half of the sampling's
             steps; 0 searches after the sampling only.
-        tv_iterations: steps of the total variation; 0 leaves the mean of the samples as it is.
+        tv_iterations: steps of the total variation; 0 leaves the decoded volume as it is.
         tv_weight: w' of 8 views relative to the attenuation of water; it is in inverse proportion to their number.
         prior_share: a, in [0, 1].
         mu_water: attenuation of water in 1/mm at the energy of the scan.
@@ -43,6 +46,7 @@ class ProjectionConsistency:
         search_steps: int = 20,
         learning_rate: float = 0.05,
         latent_weight: float = 1e-2,
+        search_samples: bool = False,
         search_while_sampling: int = 0,
         tv_iterations: int = 80,
         tv_weight: float = 0.01,
@@ -52,6 +56,7 @@ class ProjectionConsistency:
         self.search_steps = search_steps
         self.learning_rate = learning_rate
         self.latent_weight = latent_weight
+        self.search_samples = search_samples
         self.search_while_sampling = search_while_sampling
         self.tv_iterations = tv_iterations
         self.tv_weight = tv_weight
