@@ -48,9 +48,9 @@ class ProjectionConsistency:
         latent_weight: float = 1e-2,
         search_samples: bool = False,
         search_while_sampling: int = 0,
-        tv_iterations: int = 80,
+        tv_iterations: int = 150,
         tv_weight: float = 0.01,
-        prior_share: float = 0.4,
+        prior_share: float = 0.3,
         mu_water: float = MU_WATER_70KEV,
     ) -> None:
         self.search_steps = search_steps
