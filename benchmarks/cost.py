@@ -6,7 +6,8 @@ Writes `{row: {seconds, projector_share, memory_mib}}` and prints a table: the m
 one, the share of them spent in the projector and its transpose, and how far memory rose above what weights and data
 take. The scanned volume is a synthetic body, and the weights need not be trained: neither changes the cost. Stages are
 the conditioner, the samples (K of them, by steps), the decoder, and the two steps of the consistency; methods are the
-rows of `few_view.py`, in the settings of its configuration.
+rows of `few_view.py`, in the settings of its configuration. The projections inside the conditioner's first look count
+as the conditioner's own work, not as the projector's.
 """
 
 from __future__ import annotations
