@@ -6,7 +6,8 @@ import pytest
 from tests.projectors.cases import PLANE_GRID, SCANS, VOLUME_GRID
 
 from latentct.projectors import make_projector
-from latentct.projectors.numba_cpu import NumbaConeProjector, NumbaPlaneProjector
+from latentct.projectors.cpu_cone import NumbaConeProjector
+from latentct.projectors.cpu_plane import NumbaPlaneProjector
 from latentct.projectors.tomosipo_cuda import TomosipoProjector
 from latentct.projectors.torch_reference import TorchProjector
 

@@ -46,10 +46,12 @@ def _automatic(scan: Scan, device_type: str) -> str:
 
 
 def _numba(grid: Grid, scan: Scan) -> Projector:
-    from latentct.projectors.numba_cpu import NumbaConeProjector, NumbaPlaneProjector
-
     if isinstance(scan, ParallelBeam | FanBeam):
+        from latentct.projectors.cpu_plane import NumbaPlaneProjector
+
         return NumbaPlaneProjector(grid, scan)
+    from latentct.projectors.cpu_cone import NumbaConeProjector
+
     return NumbaConeProjector(grid, scan)
 
 

@@ -18,6 +18,9 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+BLOCKS_PER_THREAD = 4
+"""Parts of the image each thread gets in an adjoint, several so that uneven parts even out."""
+
 _pool_lock = threading.Lock()
 _forked = threading.Event()
 os.register_at_fork(after_in_child=_forked.set)
