@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from latentct.geometry import ConeBeam, Grid
-from latentct.projectors.numba_cone import backproject_panel
+from latentct.projectors.numba_panel import backproject_panel
 
 
 def backproject_cone(q: torch.Tensor, grid: Grid, scan: ConeBeam) -> torch.Tensor:
