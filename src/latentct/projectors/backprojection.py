@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam
-from latentct.projectors.numba_plane import backproject_plane
+from latentct.projectors.numba_pixels import backproject_plane
 
 PARALLEL, FLAT, CURVED = 0, 1, 2
 

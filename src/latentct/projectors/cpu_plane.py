@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
-import numba
 import numpy as np
 import torch
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam
 from latentct.projectors.base import MaskedProjector, Projector
-from latentct.projectors.numba_compile import BLOCKS_PER_THREAD
+from latentct.projectors.numba_layout import interleave, separate
 from latentct.projectors.numba_plane import project_plane, project_plane_transposed
+from latentct.projectors.numba_vectors import LANES, lanes_for
+from latentct.projectors.ray_records import ray_records
 from latentct.projectors.rays import ray_table
 
 
@@ -20,8 +22,8 @@ class NumbaPlaneProjector(Projector):
 
     def __init__(self, grid: Grid, scan: ParallelBeam | FanBeam) -> None:
         super().__init__(grid, scan)
-        self._width = grid.shape[1] + 2
         self._table = ray_table(grid, scan)
+        self._records = ray_records(self._table)
 
     def masked(self, ray_mask: torch.Tensor) -> Projector:
         """Return the projector whose other rays take no steps; see `Projector.masked`."""
@@ -29,24 +31,42 @@ class NumbaPlaneProjector(Projector):
         projector = copy.copy(self)
         stop = np.where(masks.any(dim=0).cpu().numpy(), self._table.stop, self._table.start)
         projector._table = self._table._replace(stop=stop)
+        projector._records = ray_records(projector._table)
         return projector if len(masks) == 1 else MaskedProjector(projector, ray_mask)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        bordered = self._bordered(x)
-        bordered[1:-1, 1:-1] = x.detach().permute(1, 2, 0)
-        y = x.new_empty(*self.scan.sinogram_shape, len(x))
-        project_plane(bordered.flatten(0, 1).numpy(), y.numpy(), self._width, *self._table)
-        return y.permute(2, 0, 1).contiguous()
+        y = x.new_empty(len(x), *self.scan.sinogram_shape)
+        for part, result in _parts(x, y):
+            lanes = (0,) * lanes_for(len(part))
+            cells = self._cells(lanes, x)
+            interleave(part.numpy(), cells.numpy(), 1)
+            project_plane(cells.numpy(), result.numpy(), lanes, self.grid.shape[1], *self._records)
+        return y
 
     def _backproject(self, y: torch.Tensor) -> torch.Tensor:
-        bordered = self._bordered(y)
-        slices_last = y.detach().permute(1, 2, 0).contiguous()
-        n_blocks = BLOCKS_PER_THREAD * numba.get_num_threads()
-        project_plane_transposed(
-            slices_last.numpy(), bordered.flatten(0, 1).numpy(), self._width, n_blocks, *self._table
-        )
-        return bordered[1:-1, 1:-1].permute(2, 0, 1).contiguous()
+        x = y.new_empty(len(y), *self.grid.shape)
+        for part, result in _parts(y, x):
+            lanes = (0,) * lanes_for(len(part))
+            cells, rays = self._cells(lanes, y), y.new_empty(*self.scan.sinogram_shape, len(lanes))
+            interleave(part.numpy(), rays.numpy(), 0)
+            project_plane_transposed(rays.numpy(), cells.numpy(), lanes, self.grid.shape[1], *self._records)
+            separate(cells.numpy(), result.numpy(), 1)
+        return x
 
-    def _bordered(self, like: torch.Tensor) -> torch.Tensor:
+    def _cells(self, lanes: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         height, width = self.grid.shape
-        return like.new_zeros(height + 2, width + 2, len(like))
+        return like.new_empty(height + 2, row_pitch(width + 2), len(lanes))
+
+
+def _parts(data: torch.Tensor, results: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the parts of a batch that are worked on together, and where their results go."""
+    return zip(*(torch.split(tensor, LANES[-1]) for tensor in (data.detach().contiguous(), results)), strict=True)
+
+
+def row_pitch(width: int) -> int:
+    """Return the cells between rows of ``width`` cells, so that those above each other fall in different cache sets.
+
+    >>> row_pitch(258)
+    264
+    """
+    return (width + 7) // 16 * 16 + 8

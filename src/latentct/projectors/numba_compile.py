@@ -34,8 +34,8 @@ def kernel(function: Function) -> Function:
     name = f"{function.__name__}_serial"
     twin = FunctionType(function.__code__, function.__globals__, name)
     twin.__qualname__ = name  # numba's disk cache tells functions apart by this name, not by their options
-    parallel = numba.njit(parallel=True, fastmath=True, cache=True)(function)
-    serial = numba.njit(fastmath=True, cache=True)(twin)
+    parallel = numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)(function)
+    serial = numba.njit(fastmath=True, error_model="numpy", cache=True)(twin)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
@@ -47,6 +47,11 @@ def kernel(function: Function) -> Function:
     return cast("Function", call)
 
 
+def compiled(function: Function) -> Function:
+    """Compile a function that kernels call, for one thread."""
+    return cast("Function", numba.njit(fastmath=True, error_model="numpy")(function))
+
+
 def inlined(function: Function) -> Function:
     """Compile a helper into the kernels that call it."""
-    return cast("Function", numba.njit(fastmath=True, cache=True, inline="always")(function))
+    return cast("Function", numba.njit(fastmath=True, error_model="numpy", inline="always")(function))
