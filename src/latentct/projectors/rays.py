@@ -65,6 +65,24 @@ def plane_rays(scan: ParallelBeam | FanBeam) -> tuple[FloatArray, FloatArray]:
     return point_mm, np.cos(fan_rad) * along + np.sin(fan_rad) * across
 
 
+def bins_at(scan: ParallelBeam | FanBeam, y_mm: FloatArray, x_mm: FloatArray) -> FloatArray:
+    """Return where the rays through points meet the detector, counted in bins from the first one's centre.
+
+    Args:
+        scan: A parallel or fan beam.
+        y_mm: Points in mm, of a shape that broadcasts with (A, 1), the views.
+        x_mm: The same.
+    """
+    t = np.asarray(scan.angles_rad)[:, None]
+    cosines, sines = np.cos(t), np.sin(t)
+    at_mm: FloatArray = x_mm * cosines + y_mm * sines
+    if isinstance(scan, FanBeam):
+        depth_mm = scan.sod_mm + y_mm * cosines - x_mm * sines
+        at_mm = scan.sdd_mm * (np.arctan2(at_mm, depth_mm) if scan.curved else at_mm / depth_mm)
+    first_mm = float(scan.u_mm()[0])
+    return (at_mm - first_mm) / scan.bin_mm
+
+
 def cone_rays(scan: ConeBeam | VectorConeBeam, view: int) -> tuple[FloatArray, FloatArray]:
     """Return a point in mm and the unit direction of every ray of one view of a cone beam.
 
