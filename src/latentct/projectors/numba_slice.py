@@ -234,22 +234,25 @@ def _tile(
     The rays are those above ``low`` for the first pixel; ``ray`` is the number of the view's first, and there is
     nothing to gather beyond the bins ``first_bin`` and ``last_bin``.
     """
-    for skipped in range(0, n_rays, MOST_RAYS):
+    skipped = 0
+    while skipped < n_rays:  # a range with a step would divide
         few = min(n_rays - skipped, MOST_RAYS)
         n_columns, room = _fitting(N_LANES, by_column, WINDOW - 1 - few)
         fitting_rows, _ = _fitting(n_rows, by_row, room)
-        for i in range(0, n_rows, fitting_rows):
-            rows = min(fitting_rows, n_rows - i)
-            for first in range(0, N_LANES, n_columns):
+        i = 0
+        while i < n_rows:
+            rows, place, first = min(fitting_rows, n_rows - i), low + skipped + i * by_row + 1.0, 0
+            while first < N_LANES:
                 last = min(first + n_columns, N_LANES) - 1
-                place = low + skipped + i * by_row + 1.0
                 least = place + min(first * by_column, last * by_column) + min((rows - 1) * by_row, 0.0)
                 base = math.floor(least)
-                if base > last_bin or base + WINDOW <= first_bin:
-                    continue
-                start = spread(np.float32(place - base)) + lane_numbers() * spread(np.float32(by_column))
-                lanes = lane_numbers() + spread(FAR) - keep(spread(FAR), first, last)
-                _gather(values, x, at_zero, slope, ray + base, row + i, column, rows, start, by_row, few, lanes)
+                if base <= last_bin and base + WINDOW > first_bin:
+                    start = spread(np.float32(place - base)) + lane_numbers() * spread(np.float32(by_column))
+                    lanes = lane_numbers() + spread(FAR) - keep(spread(FAR), first, last)
+                    _gather(values, x, at_zero, slope, ray + base, row + i, column, rows, start, by_row, few, lanes)
+                first += n_columns
+            i += rows
+        skipped += few
 
 
 @helper
