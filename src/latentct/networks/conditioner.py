@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
-from latentct.networks.blocks import depth_to_space, space_to_depth
+from latentct.networks.blocks import depth_to_space, principal_blocks, set_linear, space_to_depth
 from latentct.networks.lifting import lift, max_over_views, mean_over_views, min_over_views
 from latentct.networks.residual import Down, ResidualBlock, Up, convolution, norm_act, shrunk
 from latentct.networks.view_encoder import ViewEncoder
@@ -174,18 +174,12 @@ class ViewConditioner(nn.Module):
         Returns:
             The conditioner itself.
         """
-        blocks = space_to_depth(x, self.compression).movedim(1, -1).flatten(0, -2)
-        kept = blocks.amax(dim=1) >= empty_below
-        blocks = blocks[kept].double()
-        mean, n = blocks.mean(dim=0), self.look_to_cond.out_channels
-        variances, components = torch.linalg.eigh(torch.cov(blocks.T))
-        std, components = variances[-n:].flip(0).clamp_min(1e-8).sqrt(), components[:, -n:].flip(1)
-        to_cond = (components / std).T
-        _set_linear(self.look_to_cond, to_cond * water, -to_cond @ mean)
-        _set_linear(self.cond_to_x, components * std, mean)
-        z = torch.cat([encode(part) for part in x.split(8)]).movedim(1, -1).flatten(0, -2)[kept].double()
-        code = (blocks - mean) @ to_cond.T
-        _set_linear(self.cond_to_latent, torch.linalg.lstsq(code, z - z.mean(dim=0)).solution.T, z.mean(dim=0))
+        code = principal_blocks(x, self.compression, self.look_to_cond.out_channels, empty_below)
+        set_linear(self.look_to_cond, code.to_code * water, -code.to_code @ code.mean)
+        set_linear(self.cond_to_x, code.from_code, code.mean)
+        z = torch.cat([encode(part) for part in x.split(8)]).movedim(1, -1).flatten(0, -2)[code.kept].double()
+        coded = (code.blocks - code.mean) @ code.to_code.T
+        set_linear(self.cond_to_latent, torch.linalg.lstsq(coded, z - z.mean(dim=0)).solution.T, z.mean(dim=0))
         return self
 
 
@@ -215,10 +209,3 @@ def _decoder(cond_channels: int, channels: Sequence[int], norm_num_groups: int) 
 def _last(in_channels: int, out_channels: int, norm_num_groups: int) -> tuple[nn.Module, ...]:
     """Return the last layers of a network that adds to a linear map: next to nothing at the start."""
     return (*norm_act(in_channels, norm_num_groups), shrunk(convolution(in_channels, out_channels), 0.01))
-
-
-def _set_linear(layer: nn.Conv3d, weight: Tensor, bias: Tensor) -> None:
-    """Set a convolution of size 1 from a matrix (C_out, C_in) and a vector (C_out,)."""
-    assert layer.bias is not None
-    layer.weight.copy_(weight.reshape_as(layer.weight))
-    layer.bias.copy_(bias)

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from latentct.networks.blocks import depth_to_space, space_to_depth
+from latentct.networks.blocks import depth_to_space, principal_blocks, set_linear, space_to_depth
 from latentct.networks.residual import Down, ResidualBlock, Up, convolution, norm_act, shrunk
 
 _FIRST_LOGVAR = -6.0
@@ -98,20 +98,7 @@ class VolumeAutoencoder(nn.Module):
         Returns:
             The autoencoder itself.
         """
-        blocks = space_to_depth(x, self.compression).movedim(1, -1).flatten(0, -2)
-        blocks = blocks[blocks.amax(dim=1) >= empty_below].double()
-        mean = blocks.mean(dim=0)
-        variances, components = torch.linalg.eigh(torch.cov(blocks.T))
-        std = variances[-self.latent_channels :].flip(0).sqrt()
-        components = components[:, -self.latent_channels :].flip(1)
-        to_latent = (components / std).T
-        _set_linear(self.block_encoder, to_latent, -to_latent @ mean)
-        _set_linear(self.block_decoder, components * std, mean)
+        code = principal_blocks(x, self.compression, self.latent_channels, empty_below)
+        set_linear(self.block_encoder, code.to_code, -code.to_code @ code.mean)
+        set_linear(self.block_decoder, code.from_code, code.mean)
         return self
-
-
-def _set_linear(layer: nn.Conv3d, weight: Tensor, bias: Tensor) -> None:
-    """Set a convolution of size 1 from a matrix (C_out, C_in) and a vector (C_out,)."""
-    assert layer.bias is not None
-    layer.weight.copy_(weight.reshape_as(layer.weight))
-    layer.bias.copy_(bias)
