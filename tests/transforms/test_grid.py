@@ -7,6 +7,7 @@ from monai.data import MetaTensor
 
 from latentct.geometry import Grid
 from latentct.transforms import ResampleSlicesd, ResampleVolumed, resample_slices, slice_grid, volume_grid
+from latentct.transforms.grid import resample_volume
 
 FINE, COARSE = Grid((60, 80), (2.0, 2.0)), Grid((30, 40), (4.0, 4.0))
 WIDE = Grid((48, 64), (4.0, 4.0))
@@ -112,3 +113,14 @@ def test_volumes_keep_their_place_in_the_world(shape):
     expected = volume.affine @ torch.tensor([*at, 1.0], dtype=out.affine.dtype)
     assert torch.allclose(world, expected, atol=0.7)  # triangles on coarse voxels move a point's centroid a little
     assert out.min() >= -1000.001
+
+
+def test_a_grid_off_the_middle_keeps_its_place_in_plane():
+    """A block about (2, 4, -6) mm lies in the middle of a grid that is centred there."""
+    source = Grid((12, 20, 20), (2.0, 2.0, 2.0))
+    x = torch.zeros(source.shape)
+    x[6:8, 11:13, 6:8] = 1.0
+    target = Grid((4, 4, 4), (2.0, 2.0, 2.0), (2.0, 4.0, -6.0))
+    expected = torch.zeros(target.shape)
+    expected[1:3, 1:3, 1:3] = 1.0
+    assert torch.allclose(resample_volume(x, source, target, outside=0.0), expected, atol=1e-5)

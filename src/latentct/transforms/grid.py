@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -101,7 +101,8 @@ def slice_grid(volume: Any) -> Grid:
 
 
 def _plane(grid: Grid) -> Grid:
-    return Grid(grid.shape[1:], grid.spacing_mm[1:])
+    """Return the slices of a volume's grid."""
+    return Grid(grid.shape[1:], grid.spacing_mm[1:], cast("tuple[float, ...]", grid.center_mm)[1:])
 
 
 def _centred_affine(volume: Any, source: Grid, target: Grid) -> Tensor:
