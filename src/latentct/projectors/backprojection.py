@@ -6,9 +6,12 @@ import numpy as np
 import torch
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam
-from latentct.projectors.numba_pixels import backproject_plane
+from latentct.projectors.numba_layout import interleave, separate
+from latentct.projectors.numba_pixels import CURVED, FLAT, PARALLEL, backproject_slice, backproject_slices
+from latentct.projectors.numba_vectors import LANES, lanes_for
 
-PARALLEL, FLAT, CURVED = 0, 1, 2
+FEW = 2
+"""Slices that are back-projected one by one."""
 
 
 def backproject(q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weighted: bool) -> torch.Tensor:
@@ -73,25 +76,22 @@ def _detector_position(
 
 
 def _compiled(q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weighted: bool) -> torch.Tensor:
-    n = len(q)
-    bordered = q.new_zeros(scan.n_views, scan.n_bins + 2, n)
-    bordered[:, 1:-1] = q.detach().permute(1, 2, 0)
-    x = q.new_empty(*grid.shape, n)
     kind, sod_mm, sdd_mm = PARALLEL, 1.0, 1.0
     if isinstance(scan, FanBeam):
         kind, sod_mm, sdd_mm = CURVED if scan.curved else FLAT, scan.sod_mm, scan.sdd_mm
-    backproject_plane(
-        bordered.numpy(),
-        x.numpy(),
-        grid.coordinates_mm(0),
-        grid.coordinates_mm(1),
-        np.cos(scan.angles_rad),
-        np.sin(scan.angles_rad),
-        float(scan.u_mm()[0]),
-        scan.bin_mm,
-        kind,
-        sod_mm,
-        sdd_mm,
-        weighted,
-    )
-    return x.permute(2, 0, 1).contiguous()
+    places = (grid.coordinates_mm(0), grid.coordinates_mm(1), np.cos(scan.angles_rad), np.sin(scan.angles_rad))
+    lengths = (float(scan.u_mm()[0]), float(scan.bin_mm), scan.n_bins, float(sod_mm), float(sdd_mm))
+    detector = (kind, *lengths, float(weighted))
+    x = q.new_empty(len(q), *grid.shape)
+    if len(q) <= FEW:
+        for one, result in zip(torch.nn.functional.pad(q.detach(), (1, 2)), x, strict=True):
+            backproject_slice(one.numpy(), result.numpy(), places, detector)
+        return x
+    for part, results in zip(torch.split(q.detach(), LANES[-1]), torch.split(x, LANES[-1]), strict=True):
+        lanes = (0,) * lanes_for(len(part))
+        bordered = q.new_empty(scan.n_views, scan.n_bins + 3, len(lanes))
+        cells = q.new_empty(*grid.shape, len(lanes))
+        interleave(part.contiguous().numpy(), bordered.numpy(), 0, 1)
+        backproject_slices(bordered.numpy(), cells.numpy(), lanes, places, detector)
+        separate(cells.numpy(), results.numpy(), 0, 0)
+    return x

@@ -39,7 +39,7 @@ class NumbaPlaneProjector(Projector):
         for part, result in _parts(x, y):
             lanes = (0,) * lanes_for(len(part))
             cells = self._cells(lanes, x)
-            interleave(part.numpy(), cells.numpy(), 1)
+            interleave(part.numpy(), cells.numpy(), 1, 1)
             project_plane(cells.numpy(), result.numpy(), lanes, self.grid.shape[1], *self._records)
         return y
 
@@ -48,9 +48,9 @@ class NumbaPlaneProjector(Projector):
         for part, result in _parts(y, x):
             lanes = (0,) * lanes_for(len(part))
             cells, rays = self._cells(lanes, y), y.new_empty(*self.scan.sinogram_shape, len(lanes))
-            interleave(part.numpy(), rays.numpy(), 0)
+            interleave(part.numpy(), rays.numpy(), 0, 0)
             project_plane_transposed(rays.numpy(), cells.numpy(), lanes, self.grid.shape[1], *self._records)
-            separate(cells.numpy(), result.numpy(), 1)
+            separate(cells.numpy(), result.numpy(), 1, 1)
         return x
 
     def _cells(self, lanes: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:

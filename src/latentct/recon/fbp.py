@@ -14,6 +14,9 @@ from latentct.recon.weights import ray_weights
 
 PlaneScan = TypeVar("PlaneScan", bound=ParallelBeam | FanBeam)
 
+CACHED = 1 << 19
+"""Numbers that are filtered at a time on a CPU, so that their spectra stay in its cache."""
+
 
 def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: str = "ram-lak") -> torch.Tensor:
     """Reconstruct slices by filtered back-projection.
@@ -67,8 +70,13 @@ def ramp_filtered(weighted: torch.Tensor, scan: PlaneScan, filter_name: str) -> 
     near, centred = _centred(scan)
     n = padded_length(centred.n_bins)
     response = torch.as_tensor(ramp_response(n, bin_mm, filter_name, radius_mm)).to(weighted)
-    q = torch.fft.irfft(torch.fft.rfft(weighted, n).mul_(response), n)
-    return (torch.roll(q, near, dims=-1) if near else q)[..., : centred.n_bins], centred
+    rows = weighted.reshape(-1, weighted.shape[-1])
+    at_once = CACHED // n if rows.device.type == "cpu" else len(rows)
+    parts = []
+    for part in torch.split(rows, max(1, at_once)):
+        q = torch.fft.irfft(torch.fft.rfft(part, n).mul_(response), n)
+        parts.append((torch.roll(q, near, dims=-1) if near else q)[:, : centred.n_bins])
+    return torch.cat(parts).reshape(*weighted.shape[:-1], centred.n_bins), centred
 
 
 def plane_scan(projector: Projector) -> Scan2D:
