@@ -36,3 +36,11 @@ def test_inconsistent_grids_are_refused(shape, spacing_mm, center_mm):
 def test_a_negative_spacing_is_refused():
     with pytest.raises(ValueError, match="positive"):
         Grid((4, 4), (1.0, -1.0))
+
+
+def test_coarser_and_finer_grids_cover_the_same_space():
+    grid = Grid((4, 8), (3.0, 2.0), (5.0, -1.0))
+    for other in (grid.coarser(2), grid.finer(3)):
+        assert other.extent_mm == grid.extent_mm and other.center_mm == grid.center_mm
+    assert grid.coarser(2).shape == (2, 4)
+    assert grid.coarser(2).finer(2) == grid

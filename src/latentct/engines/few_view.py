@@ -99,9 +99,7 @@ class FewViewComparison:
         self.overwrite = overwrite
         self.scores = VolumeScores(self.output_dir / "volumes.json")
         self.summary: dict[str, Any] = {}
-        scanned = Grid(
-            tuple(finer * n for n in grid.shape), tuple(step / finer for step in grid.spacing_mm), grid.center_mm
-        )
+        scanned = grid.finer(finer)
         self._projectors = {name: make_projector(grid, scan, "auto", self.device) for name, scan in scans.items()}
         self._scanners = {name: make_projector(scanned, scan, "auto", self.device) for name, scan in scans.items()}
         settings = (grid, scanned, mu_water, i0_photons, seed, hu_range)

@@ -60,6 +60,22 @@ class Grid:
         """Centre of the first voxel in mm, in the order of ``shape``."""
         return tuple(float(self.coordinates_mm(axis)[0]) for axis in range(self.ndim))
 
+    def coarser(self, factor: int) -> Grid:
+        """Return a grid of the same extent with fewer, larger voxels; its axes are multiples of the factor.
+
+        >>> Grid((4, 8), (3.0, 2.0)).coarser(2)
+        Grid(shape=(2, 4), spacing_mm=(6.0, 4.0), center_mm=(0.0, 0.0))
+        """
+        return Grid(tuple(n // factor for n in self.shape), tuple(s * factor for s in self.spacing_mm), self.center_mm)
+
+    def finer(self, factor: int) -> Grid:
+        """Return a grid of the same extent with each voxel divided along every axis.
+
+        >>> Grid((2, 4), (6.0, 4.0)).finer(2)
+        Grid(shape=(4, 8), spacing_mm=(3.0, 2.0), center_mm=(0.0, 0.0))
+        """
+        return Grid(tuple(n * factor for n in self.shape), tuple(s / factor for s in self.spacing_mm), self.center_mm)
+
     def coordinates_mm(self, axis: int) -> FloatArray:
         """Return the voxel centres along one axis in mm, float64.
 

@@ -17,7 +17,7 @@ from latentct.networks.residual import Down, ResidualBlock, Up, convolution, nor
 from latentct.networks.view_encoder import ViewEncoder
 from latentct.networks.view_inputs import CODE_CHANNELS, PLACE_CHANNELS, panels, places, view_code
 from latentct.projectors.shadow import Shadow, cast_shadow
-from latentct.recon.coarse_to_fine import coarse_to_fine, coarser
+from latentct.recon.coarse_to_fine import coarse_to_fine
 from latentct.units import MU_WATER_70KEV
 
 
@@ -139,7 +139,7 @@ class ViewConditioner(nn.Module):
         code, (n_views, batch) = view_code(scan, self.grid, y), shown.shape[:2]
         fine, coarse = self.view_encoder(shown.flatten(0, 1), code.repeat_interleave(batch, dim=0))
         fine, coarse = fine.unflatten(0, (n_views, batch)), coarse.unflatten(0, (n_views, batch))
-        whole, half, quarter = (cast_shadow(coarser(self.grid, factor), scan, y.device) for factor in (1, 2, 4))
+        whole, half, quarter = (cast_shadow(self.grid.coarser(factor), scan, y.device) for factor in (1, 2, 4))
         look = self.first_look(y, scan)
         seen = space_to_depth(torch.cat([look, *_lifted(shown, whole)], dim=1), 2)
         h = torch.cat([seen, *_fused(fine, half), places(half, code, batch)], dim=1)

@@ -40,7 +40,7 @@ def coarse_to_fine(
     Returns:
         Attenuation ``x_mu`` (B, 1, D, H, W), not negative.
     """
-    half, coarse = halved(scan), coarser(grid, 2)
+    half, coarse = halved(scan), grid.coarser(2)
     weight = weight / scan.n_views
     y_half = interpolate(y[:, 0], half.detector_shape, mode="area")[:, None]
     projector = make_projector(coarse, half, device=y.device)
@@ -48,16 +48,6 @@ def coarse_to_fine(
     x_start = interpolate(x_half, grid.shape, mode="trilinear", align_corners=False)
     projector = make_projector(grid, scan, device=y.device)
     return tv(y, projector, weight=weight, n_iterations=fine_steps, mu_water=mu_water, x_start=x_start)
-
-
-def coarser(grid: Grid, factor: int) -> Grid:
-    """Return a grid of the same extent with fewer, larger voxels; its axes are multiples of the factor.
-
-    >>> coarser(Grid((4, 8, 8), (3.0, 2.0, 2.0)), 2)
-    Grid(shape=(2, 4, 4), spacing_mm=(6.0, 4.0, 4.0), center_mm=(0.0, 0.0, 0.0))
-    """
-    shape = tuple(n // factor for n in grid.shape)
-    return Grid(shape, tuple(s * factor for s in grid.spacing_mm), grid.center_mm)
 
 
 def halved(scan: ConeBeam | VectorConeBeam) -> ConeBeam | VectorConeBeam:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from latentct.geometry import Grid
 from latentct.transforms.grid import resample_volume, volume_grid
 
 
@@ -34,11 +34,9 @@ class ResampleBeneathd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with tensors (1, factor * D, factor * H, factor * W) in place of the volumes."""
         d = dict(data)
-        coarse = volume_grid(d[self.like])
-        shape = tuple(self.factor * n for n in coarse.shape)
-        spacing_mm = tuple(step / self.factor for step in coarse.spacing_mm)
+        finer = volume_grid(d[self.like]).finer(self.factor)
         for key in self.key_iterator(d):
-            target = Grid(shape, spacing_mm, _middle_mm(d[self.like], d[key]))
+            target = replace(finer, center_mm=_middle_mm(d[self.like], d[key]))
             d[key] = resample_volume(torch.as_tensor(d[key].array), volume_grid(d[key]), target, outside=-1000.0)
         return d
 
