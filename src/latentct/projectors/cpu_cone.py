@@ -10,17 +10,24 @@ import torch
 
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
 from latentct.projectors.base import Projector
+from latentct.projectors.cpu_upright import UprightProjector
 from latentct.projectors.numba_compile import BLOCKS_PER_THREAD
 from latentct.projectors.numba_cone import project_cone, project_cone_transposed
 from latentct.projectors.numba_lanes import LANES, lanes_for
 from latentct.projectors.rays import cone_vectors
+from latentct.projectors.upright_table import upright_table
 
 
 class NumbaConeProjector(Projector):
-    """Cone beam by Joseph's method on the CPU, several volumes at once, the transpose as an explicit kernel."""
+    """Cone beam by Joseph's method on the CPU, the transpose as an explicit kernel.
+
+    Volumes are projected one by one if all panels stand upright, otherwise several at once.
+    """
 
     def __init__(self, grid: Grid, scan: ConeBeam | VectorConeBeam) -> None:
         super().__init__(grid, scan)
+        table = upright_table(grid, scan)
+        self._upright = UprightProjector(grid, table) if table else None
         spacing_mm, origin_mm = np.asarray(grid.spacing_mm), np.asarray(grid.origin_mm)
         source_mm, corner_mm, v_mm, u_mm = cone_vectors(scan)
         bordered_shape = [n + 2 for n in grid.shape]
@@ -35,9 +42,13 @@ class NumbaConeProjector(Projector):
         )
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
+        if self._upright:
+            return torch.stack([self._upright.project(volume) for volume in x.detach()])
         return torch.cat([self._project_part(part) for part in torch.split(x.detach(), LANES[-1])])
 
     def _backproject(self, y: torch.Tensor) -> torch.Tensor:
+        if self._upright:
+            return torch.stack([self._upright.backproject(projections) for projections in y.detach()])
         return torch.cat([self._backproject_part(part) for part in torch.split(y.detach(), LANES[-1])])
 
     def _project_part(self, x: torch.Tensor) -> torch.Tensor:

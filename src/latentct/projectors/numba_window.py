@@ -132,6 +132,18 @@ def truncated(typing_context: Any, value: Any) -> Any:
 
 
 @intrinsic
+def floored(typing_context: Any, value: Any) -> Any:
+    """Return the largest whole numbers up to those of a vector as places."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = builder.fptosi(arguments[0], _INTS)
+        above = builder.fcmp_ordered(">", builder.sitofp(whole, _FLOATS), arguments[0], _FAST)
+        return builder.add(whole, builder.sext(above, _INTS))  # a comparison that holds is -1
+
+    return places(vector), build
+
+
+@intrinsic
 def as_vector(typing_context: Any, value: Any) -> Any:
     """Return places as a vector."""
 
@@ -175,6 +187,18 @@ def keep(typing_context: Any, value: Any, first: Any, last: Any) -> Any:
         return builder.select(within, arguments[0], _constant(_FLOATS, 0.0))
 
     return vector(vector, types.int64, types.int64), build
+
+
+@intrinsic
+def within(typing_context: Any, value: Any, place: Any, end: Any) -> Any:
+    """Return a vector that is zero where the place is not from 0 to before ``end``."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, place, bound = arguments
+        inside = builder.icmp_unsigned("<", place, _broadcast(builder, builder.trunc(bound, ir.IntType(32))))
+        return builder.select(inside, value, _constant(_FLOATS, 0.0))
+
+    return vector(vector, places, types.int64), build
 
 
 @intrinsic
