@@ -44,3 +44,13 @@ def test_a_gradient_flows_when_asked_for():
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="end in"):
         backproject_cone(torch.zeros(1, 1, 7, 14, 9), VOLUME_GRID, SCAN)
+
+
+@pytest.mark.parametrize("pixel_mm", [0.1, 0.9, 30.0])
+def test_rows_of_any_height_are_found(pixel_mm):
+    """Sixteen voxels above each other lie on hundreds of rows, on more than a window holds, or on a few."""
+    n_rows = min(900, int(120 / pixel_mm))
+    scan = ConeBeam.equally_spaced(3, 4.0, (n_rows, 6), (pixel_mm, 12.0), 150.0, 260.0, offset_mm=(2.0, 1.0))
+    q = torch.rand(1, 1, *scan.sinogram_shape, generator=torch.Generator().manual_seed(0))
+    kernel, reference = (backproject_cone(data, VOLUME_GRID, scan) for data in (q, q.double()))
+    assert relative_error(kernel, reference) < 1e-5

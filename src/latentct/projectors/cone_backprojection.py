@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from latentct.geometry import ConeBeam, Grid
-from latentct.projectors.numba_panel import backproject_panel
+from latentct.projectors.numba_panel import MARGIN, backproject_panel
+from latentct.projectors.numba_window import N_LANES
 
 
 def backproject_cone(q: torch.Tensor, grid: Grid, scan: ConeBeam) -> torch.Tensor:
@@ -54,19 +55,16 @@ def backproject_cone_reference(q: torch.Tensor, grid: Grid, scan: ConeBeam) -> t
 
 
 def _compiled(q: torch.Tensor, grid: Grid, scan: ConeBeam) -> torch.Tensor:
-    bordered = torch.nn.functional.pad(q.detach(), (1, 1, 1, 1)).permute(1, 2, 3, 0).contiguous()
-    x = q.new_empty(*grid.shape, len(q))
-    backproject_panel(
-        bordered.numpy(),
-        x.numpy(),
-        grid.coordinates_mm(0),
-        grid.coordinates_mm(1),
-        grid.coordinates_mm(2),
-        np.cos(scan.angles_rad),
-        np.sin(scan.angles_rad),
-        np.array([scan.v_mm()[0], scan.u_mm()[0]]),
-        np.array(scan.pixel_mm),
-        float(scan.sod_mm),
-        float(scan.sdd_mm),
-    )
-    return x.permute(3, 0, 1, 2).contiguous()
+    n_rows, n_columns = scan.detector_shape
+    depth, height, width = grid.shape
+    places = (*(grid.coordinates_mm(axis) for axis in range(3)), np.cos(scan.angles_rad), np.sin(scan.angles_rad))
+    lengths = (scan.v_mm()[0], scan.u_mm()[0], *scan.pixel_mm, scan.sod_mm, scan.sdd_mm)
+    panel = (n_rows, *(float(length) for length in lengths))
+    panels = q.new_zeros(scan.n_views, n_columns, n_rows + 2 * MARGIN)
+    volume = q.new_empty(height, width, depth + N_LANES)
+    x = q.new_empty(len(q), *grid.shape)
+    for one, result in zip(q.detach(), x, strict=True):
+        panels[..., MARGIN : MARGIN + n_rows] = one.transpose(1, 2)
+        backproject_panel(panels.numpy(), volume.numpy(), places, panel)
+        result.copy_(volume[..., :depth].permute(2, 0, 1))
+    return x
