@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from latentct.simulate.noise import line_integrals_of, measure
+from latentct.simulate.noise import line_integrals_of, measure, noisy
 
 N_RAYS = 200_000
 
@@ -49,3 +49,9 @@ def test_a_seed_repeats_the_noise():
     first, again, other = (measure(transmission, 100, 3.0, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_noisy_line_integrals_are_those_of_drawn_counts():
+    y = torch.linspace(0.0, 5.0, 50)
+    expected = line_integrals_of(measure(torch.exp(-y), 1e4, generator=generator(3)), 1e4)
+    assert torch.equal(noisy(y, 1e4, generator(3)), expected)

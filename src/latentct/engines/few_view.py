@@ -25,7 +25,7 @@ from latentct.metrics import mae_hu, projection_residual, psnr, ssim
 from latentct.projectors import Projector, make_projector
 from latentct.recon import Reconstructor
 from latentct.simulate import acquire
-from latentct.simulate.noise import line_integrals_of, measure
+from latentct.simulate.noise import noisy
 from latentct.transforms import body_mask
 from latentct.units import hu_to_mu, mu_to_hu
 
@@ -224,10 +224,8 @@ def noisy_scans(x_mu: Tensor, projector: Projector, i0_photons: float, generator
         i0_photons: photons a ray without object.
         generators: one a volume, on the CPU: its noise does not depend on what else is in the batch.
     """
-    transmission = torch.exp(-acquire(x_mu, projector)).cpu()
-    pairs = zip(transmission, generators, strict=True)
-    counts = torch.stack([measure(share, i0_photons, generator=generator) for share, generator in pairs])
-    return line_integrals_of(counts, i0_photons).to(x_mu.device)
+    pairs = zip(acquire(x_mu, projector).cpu(), generators, strict=True)
+    return torch.stack([noisy(y, i0_photons, generator) for y, generator in pairs]).to(x_mu.device)
 
 
 def bodies(x_hu: Tensor, grid: Grid) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from latentct import keys
 from latentct.geometry import ConeBeam, Grid
 from latentct.projectors import make_projector
-from latentct.simulate.noise import line_integrals_of, measure
+from latentct.simulate.noise import noisy
 from latentct.units import MU_WATER_70KEV, hu_to_mu, x_to_hu
 
 
@@ -89,7 +89,7 @@ class FewViewPrepareBatch(PrepareBatch):
         if self.i0_photons is None:
             return y
         noise = torch.Generator(y.device).manual_seed(int(torch.randint(2**31, (), generator=self._generator)))
-        return line_integrals_of(measure(torch.exp(-y), self.i0_photons, generator=noise), self.i0_photons)
+        return noisy(y, self.i0_photons, noise)
 
     def _scan(self) -> ConeBeam:
         self._n_batches += 1

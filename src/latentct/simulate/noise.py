@@ -44,3 +44,14 @@ def line_integrals_of(counts: torch.Tensor, i0_photons: float, least_photons: fl
         least_photons: Floor of the signal in photons, positive; the largest line integral is its.
     """
     return -torch.log(counts.clamp(min=least_photons) / i0_photons)
+
+
+def noisy(y: torch.Tensor, i0_photons: float, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Return line integrals as they are measured with a finite number of photons, without electronic noise.
+
+    Args:
+        y: Line integrals without noise, of any shape.
+        i0_photons: Photons a ray without object.
+        generator: Source of chance on the device of ``y``; None takes torch's global one.
+    """
+    return line_integrals_of(measure(torch.exp(-y), i0_photons, generator=generator), i0_photons)
