@@ -51,9 +51,9 @@ def images(config: Any, volume: Any, y: Tensor, ray_mask: Tensor) -> dict[str, T
         clean = x_to_hu(network(hu_to_x(on_grid, hu_min, hu_max).clamp(0, 1)), hu_min, hu_max)
     projector = make_projector(slice_grid(volume), config("scan"))
     found = inferer.reconstruct(y * ray_mask, network, projector=projector, ray_mask=ray_mask)
-    inferer_steps, inferer.rounds, inferer.lbfgs_steps = (inferer.rounds, inferer.lbfgs_steps), (0,), 0
+    rounds, inferer.rounds = inferer.rounds, (0,)
     start = inferer.reconstruct(y * ray_mask, network, projector=projector, ray_mask=ray_mask)
-    inferer.rounds, inferer.lbfgs_steps = inferer_steps
+    inferer.rounds = rounds
     mu_water = config("mu_water")
     return {
         "image on the prior's grid": on_grid,

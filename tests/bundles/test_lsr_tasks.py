@@ -24,7 +24,7 @@ METHODS = {
     "lsr_sparse_view": {"fbp", "sirt", "tv", "tv_filled", "lsr_tv", *LEARNED},
 }
 each_bundle = pytest.mark.parametrize("name", METHODS)
-SHORT = ["--rounds", "[2]", "--lbfgs_steps", "0"]
+SHORT = ["--rounds", "[2]"]
 
 
 @pytest.fixture(scope="module")

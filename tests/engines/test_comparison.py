@@ -84,7 +84,7 @@ def rivals() -> dict[str, Any]:
 
 
 def linear_search(**settings: Any) -> LatentReconstructionInferer:
-    quick = {"rounds": (10,), "lbfgs_steps": 10, "mu_water": MU_WATER, "progress": False}
+    quick = {"rounds": (20,), "mu_water": MU_WATER, "progress": False}
     return LatentReconstructionInferer(PRIOR_GRID, HU_MIN, HU_MAX, **quick | settings)
 
 

@@ -50,11 +50,9 @@ def make_problem(prior: LinearPrior) -> Callable[..., Problem]:
 def make_inferer() -> Callable[..., LatentReconstructionInferer]:
     """An inferer that converges and does not hold the latent back, unless told otherwise."""
     settings: dict[str, Any] = {
-        "rounds": (40,),
-        "lbfgs_steps": 150,
+        "rounds": (100,),
         "tolerance": 0.0,
         "prior_weight": 0.0,
-        "autocast": False,
         "progress": False,
         "mu_water": MU_WATER,
     }

@@ -25,7 +25,7 @@ def test_finds_the_latent_behind_the_measured_rays(prior, make_problem, make_inf
 
 def test_is_far_better_than_its_start(prior, make_problem, make_inferer):
     problem = make_problem()
-    found = make_inferer(rounds=(0,), lbfgs_steps=0).reconstruct(problem.measured, prior, **problem.geometry)
+    found = make_inferer(rounds=(0,)).reconstruct(problem.measured, prior, **problem.geometry)
     assert rms(found.x_prior_mu - problem.x_mu) > 0.03 * MU_WATER
 
 
@@ -33,14 +33,14 @@ def test_is_far_better_than_its_start(prior, make_problem, make_inferer):
 def test_measured_rays_come_back_bit_for_bit(prior, make_problem, make_inferer, name):
     problem = make_problem(name=name)
     noisy = problem.measured + 0.1 * torch.randn(problem.y.shape, generator=torch.Generator().manual_seed(0))
-    found = make_inferer(lbfgs_steps=5).reconstruct(noisy, prior, **problem.geometry)
+    found = make_inferer(rounds=(5,)).reconstruct(noisy, prior, **problem.geometry)
     assert torch.equal(found.y_hat[..., problem.ray_mask], noisy[..., problem.ray_mask])
 
 
 def test_missing_rays_are_not_read(prior, make_problem, make_inferer):
     problem = make_problem()
     outcomes = [
-        make_inferer(rounds=(5, 5), lbfgs_steps=5).reconstruct(
+        make_inferer(rounds=(5, 5)).reconstruct(
             torch.where(problem.ray_mask, problem.y, filler), prior, **problem.geometry
         )
         for filler in (0.0, 1e4, torch.nan)
@@ -90,7 +90,7 @@ def test_a_solved_neighbour_is_a_start(prior, make_problem, make_inferer):
 
 def test_of_several_starts_the_best_is_kept(misleading_prior, make_problem, make_inferer):
     problem = make_problem()
-    few = {"rounds": (1,), "lbfgs_steps": 0}
+    few = {"rounds": (1,)}
     misled, random, both = (
         make_inferer(starts=starts, **few).reconstruct(problem.measured, misleading_prior, **problem.geometry).misfit
         for starts in (("encoder",), ("random",), ("encoder", "random"))
@@ -102,7 +102,7 @@ def test_of_several_starts_the_best_is_kept(misleading_prior, make_problem, make
 def test_an_encoding_that_misleads_is_dropped(misleading_prior, make_problem, make_inferer):
     problem = make_problem()
     arguments = (problem.measured, misleading_prior)
-    inferer = make_inferer(starts=("random",), rounds=(40, 1), lbfgs_steps=0)
+    inferer = make_inferer(starts=("random",), rounds=(40, 1))
     twice = inferer.reconstruct(*arguments, **problem.geometry)
     assert bool((twice.trace[-1] <= twice.trace[39]).all())
     assert bool((twice.trace[40] <= twice.trace[39] * 1.0001).all())
@@ -110,7 +110,7 @@ def test_an_encoding_that_misleads_is_dropped(misleading_prior, make_problem, ma
 
 def test_an_encoding_that_helps_is_taken(prior, make_problem, make_inferer):
     problem = make_problem()
-    inferer = make_inferer(starts=("random",), rounds=(2, 1), lbfgs_steps=0, probe_steps=10)
+    inferer = make_inferer(starts=("random",), rounds=(2, 1))
     trace = inferer.reconstruct(problem.measured, prior, **problem.geometry).trace
     assert bool((trace[2] < 0.5 * trace[1]).all())
 
@@ -118,7 +118,7 @@ def test_an_encoding_that_helps_is_taken(prior, make_problem, make_inferer):
 def test_random_starts_follow_the_seed(prior, make_problem, make_inferer):
     problem = make_problem()
     z = [
-        make_inferer(starts=("random",), rounds=(0,), lbfgs_steps=0, seed=seed)
+        make_inferer(starts=("random",), rounds=(0,), seed=seed)
         .reconstruct(problem.measured, prior, **problem.geometry)
         .z
         for seed in (0, 0, 1)
@@ -138,17 +138,10 @@ def test_prior_term_holds_the_latent(prior, make_problem, make_inferer):
     assert sizes[2] < 0.05
 
 
-def test_bfloat16_steps_end_at_the_same_image(prior, make_problem, make_inferer):
-    problem = make_problem()
-    found = make_inferer(autocast=True).reconstruct(problem.measured, prior, **problem.geometry)
-    assert rms(found.x_prior_mu - problem.x_mu) < 0.01 * MU_WATER
-    assert {t.dtype for t in (found.x_mu, found.y_hat, found.z)} == {torch.float32}
-
-
 def test_search_stops_when_the_misfit_stops_falling(prior, make_problem, make_inferer):
     problem = make_problem()
     noise = 0.05 * torch.randn(problem.y.shape, generator=torch.Generator().manual_seed(0))
-    inferer = make_inferer(rounds=(400, 400), tolerance=0.05)
+    inferer = make_inferer(rounds=(400, 400), tolerance=0.0025)
     found = inferer.reconstruct(problem.measured + noise, prior, **problem.geometry)
     assert len(found.trace) < 300
     assert found.misfit.tolist() == pytest.approx([0.05, 0.05], abs=0.003)
@@ -161,7 +154,7 @@ def test_lopsided_masks(prior, make_problem, make_inferer):
     ray_mask[5:9] = False  # views that failed
     ray_mask[20, 35:40] = False  # and a gap
     geometry = problem.geometry | {"ray_mask": ray_mask}
-    found = make_inferer(lbfgs_steps=300).reconstruct(torch.where(ray_mask, problem.y, torch.nan), prior, **geometry)
+    found = make_inferer(rounds=(300,)).reconstruct(torch.where(ray_mask, problem.y, torch.nan), prior, **geometry)
     assert torch.equal(found.y_hat[..., ray_mask], problem.y[..., ray_mask])
     assert rms((found.y_hat - problem.y)[..., ~ray_mask]) < 0.03 * rms(problem.y)
 
@@ -184,7 +177,7 @@ def test_a_scan_without_a_measured_ray_is_refused(prior, make_problem, make_infe
 
 def test_called_as_monai_calls_it(prior, make_problem, make_inferer):
     problem = make_problem(3)
-    inferer = make_inferer(rounds=(3,), lbfgs_steps=2)
+    inferer = make_inferer(rounds=(3,))
     slices = inferer(problem.measured, prior, **problem.geometry)
     assert torch.equal(slices, inferer.last.x_mu)
     volume = inferer(problem.measured.movedim(1, 0)[None], prior, **problem.geometry)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 def smooth_seam(
@@ -55,19 +54,26 @@ def _shift_beyond(d: Tensor, ray_mask: Tensor, n_fit: int, feather_bins: float) 
 
 
 def _line_before(d: Tensor, ray_mask: Tensor, n_fit: int) -> tuple[Tensor, Tensor]:
-    """Fit a line to the measured d of the `n_fit` bins up to each bin; return its value and its slope per bin there."""
-    m = ray_mask.to(d.dtype).expand(d.shape)
-    t = torch.arange(1 - n_fit, 1, dtype=d.dtype, device=d.device)
-    kernels = torch.stack([torch.ones_like(t), t, t * t])[:, None]
-    sums_m, sums_d = (_convolve(f, kernels, n_fit) for f in (m, d * m))
-    n, st, stt = sums_m.unbind(1)
-    sd, std = sums_d.unbind(1)[:2]
+    """Fit a line to the measured d of the `n_fit` bins up to each bin; return its value and its slope per bin there.
+
+    Args:
+        d: differences (B, C, A, U), zero where not measured.
+        ray_mask: bool (A, U) or (B, 1, A, U), True = measured.
+        n_fit: number of bins.
+    """
+    n, st, stt = _moments(ray_mask.to(d.dtype), n_fit, 3)
+    sd, std = _moments(d, n_fit, 2)
     determinant = n * stt - st * st
-    slope = torch.where(determinant > 0.5, (n * std - st * sd) / determinant.clamp(min=0.5), torch.zeros_like(sd))
-    level = (sd - slope * st) / n.clamp(min=1)
-    return level.reshape(d.shape), slope.reshape(d.shape)
+    weight = torch.where(determinant > 0.5, 1 / determinant.clamp(min=0.5), torch.zeros_like(n))
+    slope = std.mul_(n).sub_(st * sd).mul_(weight)
+    level = sd.sub_(st * slope).mul_(1 / n.clamp(min=1))
+    return level, slope
 
 
-def _convolve(f: Tensor, kernels: Tensor, n_fit: int) -> Tensor:
-    rows = functional.pad(f.reshape(-1, 1, f.shape[-1]), (n_fit - 1, 0))
-    return functional.conv1d(rows, kernels)
+def _moments(f: Tensor, n_fit: int, n_moments: int) -> list[Tensor]:
+    """Return the sums of t^k f, k = 0, 1, ..., over the `n_fit` bins up to each bin, t <= 0 counted from there."""
+    sums = [f.clone(), *(torch.zeros_like(f) for _ in range(n_moments - 1))]
+    for t in range(1, n_fit):
+        for k, total in enumerate(sums):
+            total[..., t:].add_(f[..., :-t], alpha=(-t) ** k)
+    return sums

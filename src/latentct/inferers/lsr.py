@@ -4,8 +4,8 @@
 
 (Kabelac et al., Medical Physics 2025, doi 10.1002/mp.17910.) M is the ray mask, q the measured line integrals, A the
 projector and G the decoder. Steps marked with the paper's symbols follow it; the encoder's start, the repeated
-encoding, the L-BFGS of each slice's own, the smooth seams, the weights of the rays, the beam of many energies and the
-samples are ours.
+encoding, L-BFGS of each slice's own in units of equal curvature instead of Adam, the smooth seams, the weights of the
+rays, the beam of many energies and the samples are ours.
 """
 
 from __future__ import annotations
@@ -39,29 +39,25 @@ class LatentReconstructionInferer(Inferer):
         prior_grid: the 2-D grid the network was trained on.
         hu_min: HU at network value 0.
         hu_max: HU at network value 1.
-        starts: where the search starts, of `STARTS`; of several, each slice keeps the one with the lowest objective
-            after `probe_steps` steps.
-        rounds: Adam steps of each round; before a round that follows another, the corrected image is encoded anew.
-        learning_rate: first step size of Adam, in units of z.
-        lbfgs_steps: largest number of L-BFGS steps after the last round.
-        tolerance: a slice leaves a round when its objective falls by less than this fraction over 20 steps.
+        starts: where the search starts, of `STARTS`; of several, each slice takes the one with the lowest objective.
+        rounds: L-BFGS steps of each round; a round that follows another begins at a new encoding of the corrected
+            image.
+        tolerance: a slice leaves a round when a step lowers its objective by less than this fraction.
         prior_weight: w, in squared line integrals per squared unit of z, both as means.
         search_views: about how many views the search uses; the result always uses all.
         batch_size: slices searched together.
-        probe_steps: Adam steps each of several starts gets.
         mu_water: attenuation of water in 1/mm at the energy of the scan.
         filter_name: ramp filter of the reconstruction.
-        autocast: run the decoder in bfloat16 during Adam; L-BFGS always runs in float32.
         seed: of the random starts and of the samples.
         progress: show a progress bar.
         weighting: how much a ray counts, see `misfit_weights`: "none", or "pwls" for noisy scans.
         beam: spectrum of the scan for a forward model of many energies; None: of one energy.
         water_correction: the water correction that the line integrals went through, with a beam only.
         n_samples: further searches, from latents drawn from the prior, whose spread is the uncertainty of what was
-            synthesised; 0 for none, otherwise at least 2. Each takes as long as a first round and L-BFGS.
+            synthesised; 0 for none, otherwise at least 2. Each takes as long as the search.
 
     Raises:
-        ValueError: a start or a weighting is not known, or there is one sample only.
+        ValueError: a start or a weighting is not known, there is no round, or there is one sample only.
     """
 
     def __init__(
@@ -70,17 +66,13 @@ class LatentReconstructionInferer(Inferer):
         hu_min: float,
         hu_max: float,
         starts: Sequence[str] = ("encoder",),
-        rounds: Sequence[int] = (100, 100),
-        learning_rate: float = 0.05,
-        lbfgs_steps: int = 20,
-        tolerance: float = 0.01,
+        rounds: Sequence[int] = (8, 16),
+        tolerance: float = 1e-3,
         prior_weight: float = 1e-5,
         search_views: int = 120,
         batch_size: int = 32,
-        probe_steps: int = 20,
         mu_water: float = MU_WATER_70KEV,
         filter_name: str = "ram-lak",
-        autocast: bool = True,
         seed: int = 0,
         progress: bool = True,
         weighting: str = "none",
@@ -91,6 +83,8 @@ class LatentReconstructionInferer(Inferer):
         super().__init__()
         if not starts or set(starts) - set(STARTS):
             raise ValueError(f"starts are {list(starts)}; choose from {', '.join(STARTS)}")
+        if not rounds:
+            raise ValueError("the search needs at least one round; give (0,) to stay at the start")
         if weighting not in WEIGHTINGS:
             raise ValueError(f"weighting is {weighting!r}; choose from {', '.join(WEIGHTINGS)}")
         if n_samples == 1 or n_samples < 0:
@@ -99,16 +93,12 @@ class LatentReconstructionInferer(Inferer):
         self.hu_min, self.hu_max = hu_min, hu_max
         self.starts = tuple(starts)
         self.rounds = tuple(rounds)
-        self.learning_rate = learning_rate
-        self.lbfgs_steps = lbfgs_steps
         self.tolerance = tolerance
         self.prior_weight = prior_weight
         self.search_views = search_views
         self.batch_size = batch_size
-        self.probe_steps = probe_steps
         self.mu_water = mu_water
         self.filter_name = filter_name
-        self.autocast = autocast
         self.seed = seed
         self.progress = progress
         self.weighting = weighting
@@ -154,7 +144,7 @@ class LatentReconstructionInferer(Inferer):
         problem = ScannedPrior(self, network, projector, ray_mask)
         parts: list[LatentReconstruction] = []
         solved: Tensor | None = None
-        steps = sum(self.rounds) + self.lbfgs_steps + self.n_samples * (self.rounds[0] + self.lbfgs_steps)
+        steps = sum(self.rounds) * (1 + self.n_samples)
         with tqdm(total=n_waves * steps, desc="latent search", unit="step", disable=not self.progress) as bar:
             for wave in range(n_waves):
                 mask = ray_mask[wave::n_waves] if ray_mask.ndim > 2 and len(ray_mask) > 1 else ray_mask

@@ -56,21 +56,19 @@ class ScannedPrior:
         """Draw n latents from the prior's N(0, I)."""
         return torch.randn((n, *self.latent_shape()), generator=self.generator).to(self.device)
 
-    def decode(self, z: Tensor, autocast: bool = False) -> Tensor:
+    def decode(self, z: Tensor) -> Tensor:
         """Return G(z), (B, 1, H', W') in 1/mm."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
-            x: Tensor = self.network.decode(z)
         s = self.settings
-        return hu_to_mu(x_to_hu(x.float(), s.hu_min, s.hu_max), s.mu_water)
+        return hu_to_mu(x_to_hu(self.network.decode(z), s.hu_min, s.hu_max), s.mu_water)
 
     def searched_rays(self, x_mu: Tensor) -> Tensor:
         """Return the modelled line integrals of the rays that the search compares."""
         return self.model(x_mu, self._search_projector)
 
-    def complete(self, y: Tensor, z: Tensor, ray_mask: Tensor) -> Tensor:
+    def complete(self, y: Tensor, x_prior_mu: Tensor, ray_mask: Tensor) -> Tensor:
         """Return p: the measured rays as they are, the others from G(z), joined smoothly along rows and over views."""
         with torch.no_grad():
-            y_hat = self.model(self.decode(z), self._projector)
+            y_hat = self.model(x_prior_mu, self._projector)
         return complete_rays(y, y_hat, ray_mask, self.scan)
 
     def reconstruct(self, y_hat: Tensor) -> Tensor:

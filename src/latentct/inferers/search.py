@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,16 @@ class SearchResult:
     value: Tensor
     trace: Tensor
     n_steps: Tensor
+
+    def followed_by(self, later: SearchResult) -> SearchResult:
+        """Return the two searches of the same slices as one, whose latents are the better of both."""
+        better = later.value < self.value
+        return SearchResult(
+            z=torch.where(_like(better, later.z), later.z, self.z),
+            value=torch.minimum(self.value, later.value),
+            trace=torch.cat([self.trace, later.trace]).cummin(dim=0).values,
+            n_steps=self.n_steps + later.n_steps,
+        )
 
 
 def adam_search(
@@ -86,6 +96,7 @@ def lbfgs_search(
     steps: int,
     tolerance: float = 1e-4,
     history: int = 8,
+    scale: Tensor | None = None,
     on_step: Callable[[], object] | None = None,
 ) -> SearchResult:
     """Minimise by limited-memory BFGS, with the memory and the step length of each slice its own.
@@ -100,8 +111,15 @@ def lbfgs_search(
         steps: largest number of steps.
         tolerance: a slice stops when a step lowers its value by less than this fraction.
         history: number of pairs remembered.
+        scale: units (1, ...) of the entries of z in which the steps are taken; None: all alike. Where it equals the
+            curvature's inverse root, far fewer steps are needed.
         on_step: called after each step, for progress bars.
     """
+    if scale is not None:
+        found = lbfgs_search(
+            lambda u, which: objective(scale * u, which), z / scale, steps, tolerance, history, on_step=on_step
+        )
+        return replace(found, z=scale * found.z)
     active = torch.arange(len(z), device=z.device)
     value, gradient = value_and_gradient(objective, z, active)
     best = SearchResult(z.clone(), value.clone(), z.new_empty((0, len(z))), active * 0)

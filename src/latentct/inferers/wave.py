@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from latentct.inferers.curvature import latent_scale
 from latentct.inferers.measured import misfit_weights
 from latentct.inferers.problem import ScannedPrior
 from latentct.inferers.result import LatentReconstruction
-from latentct.inferers.search import Objective, SearchResult, adam_search, lbfgs_search
+from latentct.inferers.search import Objective, SearchResult, lbfgs_search
 from latentct.tasks import first_reconstruction
 
 
@@ -34,36 +35,40 @@ class Wave:
     def solve(self, solved: Tensor | None, bar: tqdm) -> LatentReconstruction:
         """Search the slices; `solved` are the latents of the wave before, as many or more."""
         s, problem = self.settings, self.problem
-        found, trace = self._search(self._start(solved), bar)
-        y_hat = problem.complete(self.y, found.z, self.ray_mask)
+        start = self._start(solved)
+        scale = latent_scale(self._rays, start, self.weights / self.n_rays[:, None, None, None], s.seed)
+        found = self._search(start, scale, bar)
         x_prior_mu = self._generate(found.z)
-        x_std_mu, y_std = self._spread(bar) if s.n_samples else (None, None)
+        y_hat = problem.complete(self.y, x_prior_mu, self.ray_mask)
+        x_std_mu, y_std = self._spread(scale, bar) if s.n_samples else (None, None)
         return LatentReconstruction(
             x_mu=problem.reconstruct(y_hat),
             y_hat=y_hat,
             x_prior_mu=x_prior_mu,
             z=found.z,
             misfit=self._mean_square(x_prior_mu, torch.arange(len(self.y), device=self.y.device)).sqrt(),
-            trace=trace.sqrt(),
+            trace=found.trace.sqrt(),
             x_std_mu=x_std_mu,
             y_std=y_std,
         )
 
-    def _search(self, z: Tensor, bar: tqdm) -> tuple[SearchResult, Tensor]:
-        """Run the rounds of Adam, each but the first after a new encoding, then L-BFGS."""
+    def _search(self, z: Tensor, scale: Tensor, bar: tqdm) -> SearchResult:
+        """Run the rounds of L-BFGS, each but the first from a new encoding of what the one before completed.
+
+        A slice keeps the best latents of all rounds, so that an encoding that misleads does no harm.
+        """
         s, problem = self.settings, self.problem
-        traces: list[Tensor] = []
-        for i, steps in enumerate(s.rounds):
-            if i:
-                z = self._better(z, problem.encode_scan(problem.complete(self.y, z, self.ray_mask)))
-            found = adam_search(self._objective(s.autocast), z, steps, s.learning_rate, s.tolerance, on_step=bar.update)
-            z = found.z
-            traces.append(found.trace)
-        found = self._finish(z, bar)
-        return found, torch.cat([*traces, found.trace])
+        rounds: list[SearchResult] = []
+        for steps in s.rounds:
+            if rounds:
+                completed = problem.complete(self.y, self._generate(rounds[-1].z), self.ray_mask)
+                z = problem.encode_scan(completed)
+            found = lbfgs_search(self._objective(), z, steps, s.tolerance, scale=scale, on_step=bar.update)
+            rounds.append(rounds[-1].followed_by(found) if rounds else found)
+        return rounds[-1]
 
     def _start(self, solved: Tensor | None) -> Tensor:
-        """Return the best of the starts asked for, after a few steps of each."""
+        """Return for each slice the start asked for, of several the one with the lowest objective."""
         s, n = self.settings, len(self.y)
         candidates: list[Tensor] = []
         if "encoder" in s.starts:
@@ -72,35 +77,19 @@ class Wave:
             candidates.append(solved[:n])
         if "random" in s.starts or not candidates:
             candidates.append(self.problem.random_latents(n))
-        best = candidates[0]
-        if len(candidates) > 1:
-            objective = self._objective(s.autocast)
-            tried = [adam_search(objective, z, s.probe_steps, s.learning_rate) for z in candidates]
-            values = torch.stack([t.value for t in tried])
-            best = torch.stack([t.z for t in tried])[values.argmin(dim=0), torch.arange(n)]
-        return best
+        if len(candidates) == 1:
+            return candidates[0]
+        everything = torch.arange(n, device=self.y.device)
+        with torch.no_grad():
+            values = torch.stack([self._objective()(z, everything) for z in candidates])
+        return torch.stack(candidates)[values.argmin(dim=0), everything]
 
     def _encoded_start(self) -> Tensor:
         s, scan = self.settings, self.problem.scan
         first = first_reconstruction(self.y, self.ray_mask, s.prior_grid, scan, s.mu_water, s.filter_name)
         return self.problem.encode(first)
 
-    def _better(self, z: Tensor, other: Tensor) -> Tensor:
-        """Keep the encoded latent unless a short search from it ends worse than where the slice stood."""
-        s = self.settings
-        objective = self._objective(s.autocast)
-        everything = torch.arange(len(z), device=z.device)
-        tried = adam_search(objective, other, s.probe_steps, s.learning_rate)
-        with torch.no_grad():
-            worse = tried.value > objective(z, everything)
-        return torch.where(worse[:, None, None, None], z, tried.z)
-
-    def _finish(self, z: Tensor, bar: tqdm, centre: Tensor | None = None) -> SearchResult:
-        s = self.settings
-        objective = self._objective(autocast=False, centre=centre)
-        return lbfgs_search(objective, z, s.lbfgs_steps, s.tolerance / 20, on_step=bar.update)
-
-    def _spread(self, bar: tqdm) -> tuple[Tensor, Tensor]:
+    def _spread(self, scale: Tensor, bar: tqdm) -> tuple[Tensor, Tensor]:
         """Return the standard deviations over samples of the completed slices and line integrals.
 
         A sample is drawn from the prior, becomes the centre of the prior's term and the start of its search: what the
@@ -111,21 +100,23 @@ class Wave:
         x_samples, y_samples = [], []
         for _ in range(s.n_samples):
             centre = problem.random_latents(len(self.y))
-            objective = self._objective(s.autocast, centre)
-            found = adam_search(objective, centre, s.rounds[0], s.learning_rate, s.tolerance, on_step=bar.update)
-            found = self._finish(found.z, bar, centre)
-            y_samples.append(problem.complete(self.y, found.z, self.ray_mask))
+            objective = self._objective(centre)
+            found = lbfgs_search(objective, centre, sum(s.rounds), s.tolerance, scale=scale, on_step=bar.update)
+            y_samples.append(problem.complete(self.y, self._generate(found.z), self.ray_mask))
             x_samples.append(problem.reconstruct(y_samples[-1]))
         y_std = torch.where(self.ray_mask, 0.0, torch.stack(y_samples).std(dim=0))
         return torch.stack(x_samples).std(dim=0), y_std
 
-    def _objective(self, autocast: bool, centre: Tensor | None = None) -> Objective:
+    def _rays(self, z: Tensor) -> Tensor:
+        return self.problem.searched_rays(self.problem.decode(z))
+
+    def _objective(self, centre: Tensor | None = None) -> Objective:
         """Return J(z) = mean over measured rays of weight (A G(z) - q)^2, plus the prior's term about its centre."""
         prior_weight = self.settings.prior_weight
 
         def objective(z: Tensor, which: Tensor) -> Tensor:
             away = z if centre is None else z - centre[which]
-            misfit = self._mean_square(self.problem.decode(z, autocast), which)
+            misfit = self._mean_square(self.problem.decode(z), which)
             return misfit + prior_weight * away.square().flatten(1).mean(dim=1)
 
         return objective
