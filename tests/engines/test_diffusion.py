@@ -76,6 +76,10 @@ def test_pairs_are_kept_until_the_weights_change(tmp_path: Path) -> None:
     changed = LatentPairs(model, volumes(), views, path=path)
     assert views.calls == 6
     torch.testing.assert_close(changed[4]["cond"], 2 * first[4]["cond"], rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        model.conditioner.weight.neg_()
+    LatentPairs(model, volumes(), views, path=path)
+    assert views.calls == 9
 
 
 def test_problems_of_one_latent_stand_in_a_row() -> None:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from latentct import keys
+from latentct.engines.fingerprint import fingerprint
 from latentct.engines.weights import load_state, save_whole
 from latentct.geometry import Scan
 from latentct.networks.diffusion import noised, velocity
@@ -50,7 +51,7 @@ class LatentPairs(Dataset[dict[str, Tensor]]):
     ) -> None:
         made_by = _fingerprint(model, passes)
         kept = load_state(path, "") if path is not None and Path(path).is_file() else {}
-        if "made_by" not in kept or not torch.equal(kept["made_by"], made_by):
+        if "made_by" not in kept or kept["made_by"].tolist() != made_by.tolist():
             kept = {**_pairs(model, batches, prepare_batch, passes), "made_by": made_by}
             if path is not None:
                 save_whole(kept, Path(path))
@@ -208,7 +209,6 @@ def _pairs(
 
 
 def _fingerprint(model: FewViewModel, passes: int) -> Tensor:
-    """Return numbers that change with the weights of autoencoder and conditioner."""
-    weights = [*model.autoencoder.parameters(), *model.conditioner.parameters()]
-    sums = [float(w.detach().double().abs().sum()) for w in weights]
-    return torch.tensor([passes, len(sums), sum(sums)], dtype=torch.float64)
+    """Return the fingerprint of what makes the pairs as numbers, because files of weights hold tensors only."""
+    digits = fingerprint(model.autoencoder, model.conditioner, passes)
+    return torch.tensor([int(digits[:8], 16), int(digits[8:], 16)])
