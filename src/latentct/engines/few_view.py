@@ -18,16 +18,16 @@ from latentct import keys as K
 from latentct.engines.fingerprint import fingerprint
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement
 from latentct.engines.results import PairedTest, strict, text_table
+from latentct.engines.scoring import volume_scores
 from latentct.engines.volume_scores import VolumeScores, differences, patient_table
 from latentct.geometry import Grid, Scan
 from latentct.io.files import whole_file
-from latentct.metrics import mae_hu, projection_residual, psnr, ssim
 from latentct.projectors import Projector, make_projector
 from latentct.recon import Reconstructor
 from latentct.simulate import acquire
 from latentct.simulate.noise import noisy
 from latentct.transforms import body_mask
-from latentct.units import hu_to_mu, mu_to_hu
+from latentct.units import hu_to_mu
 
 METHODS = ("fdk", "sirt", "tv", "regression", "ldm", "clsdm", "clsdm_consistent")
 """Order of the rows of a table."""
@@ -155,7 +155,8 @@ class FewViewComparison:
         reference_hu = held_back.open(frozen)[K.IMAGE]
         body = bodies(reference_hu, measurement.projector.grid)
         for name in names:
-            scores = self._score(frozen[name], reference_hu, body, measurement)
+            hu_range = self.hu_min, self.hu_max
+            scores = volume_scores(frozen[name], measurement, self.mu_water, hu_range, reference_hu, body)
             rows = {v: {m: float(s[i]) for m, s in scores.items()} for i, v in enumerate(volumes)}
             timed = {volume: strict(row) | {"seconds": seconds[name]} for volume, row in rows.items()}
             place = (condition, self._scan_prints[condition], name, self._method_prints[name])
@@ -166,19 +167,7 @@ class FewViewComparison:
         generators = [_generator(self.seed, volume, condition) for volume in volumes]
         x_mu = hu_to_mu(x_hu, self.mu_water).to(self.device)
         y = noisy_scans(x_mu, self._scanners[condition], self.i0_photons, generators)
-        projector = self._projectors[condition]
-        ray_mask = torch.ones(projector.scan.sinogram_shape, dtype=torch.bool, device=self.device)
-        return Measurement(y, ray_mask, projector)
-
-    def _score(self, x_mu: Tensor, reference_hu: Tensor, body: Tensor, measurement: Measurement) -> dict[str, Tensor]:
-        x_hu, whole = mu_to_hu(x_mu, self.mu_water), torch.ones_like(body)
-        y_hat = measurement.projector(x_mu.to(self.device))
-        return {
-            "psnr": psnr(x_hu, reference_hu, hu_min=self.hu_min, hu_max=self.hu_max, region=whole),
-            "ssim": ssim(x_hu, reference_hu, hu_min=self.hu_min, hu_max=self.hu_max, region=whole),
-            "mae_hu": mae_hu(x_hu, reference_hu, body),
-            "residual": projection_residual(y_hat, measurement.y, measurement.ray_mask),
-        }
+        return Measurement.complete(y, self._projectors[condition])
 
     def _finish(self) -> None:
         """Write `metrics.json` and print the tables."""

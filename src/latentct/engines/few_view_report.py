@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer
@@ -19,17 +18,17 @@ from torch import Tensor
 from latentct import keys as K
 from latentct.engines.few_view import COLUMNS, bodies
 from latentct.engines.few_view_scan import FewViewScan, PatientPrepareBatch
-from latentct.engines.measurement import FrozenOutputs, Measurement
+from latentct.engines.measurement import FrozenOutputs
 from latentct.engines.results import strict, text_table
+from latentct.engines.scoring import volume_scores
 from latentct.geometry import Grid
 from latentct.inferers import FewViewInferer, FewViewReconstruction
 from latentct.io.files import whole_file
 from latentct.io.nifti import write_volume
-from latentct.metrics import mae_hu, projection_residual, psnr, ssim
 from latentct.networks import FewViewModel
 from latentct.projectors import Projector
 from latentct.recon import Reconstructor
-from latentct.units import hu_to_mu, mu_to_hu
+from latentct.units import mu_to_hu
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,15 @@ class FewViewReport:
         assert found is not None and scan is not None
         results = {name: scan.measurement.solve(rival) for name, rival in self.rivals.items()}
         frozen = FrozenOutputs({**results, self.method: found.x_mu})
-        volumes_hu = {name: mu_to_hu(frozen[name].float(), self.prepare_batch.mu_water) for name in frozen}
-        std_hu = None if found.x_std_mu is None else 1000 * found.x_std_mu.float().cpu() / self.prepare_batch.mu_water
+        mu_water = self.prepare_batch.mu_water
+        volumes_mu = {name: frozen[name].float() for name in frozen}
+        volumes_hu = {name: mu_to_hu(x_mu, mu_water) for name, x_mu in volumes_mu.items()}
+        std_hu = None if found.x_std_mu is None else 1000 * found.x_std_mu.float().cpu() / mu_water
         self._write(scan, volumes_hu[self.method], std_hu)
         reference_hu = scan.held_back.open(frozen).get(K.IMAGE)
-        scores = {name: self._scores(x_hu, reference_hu, scan.measurement) for name, x_hu in volumes_hu.items()}
+        body = None if reference_hu is None else bodies(reference_hu, scan.measurement.projector.grid)
+        truth = (mu_water, (self.hu_min, self.hu_max), reference_hu, body)
+        scores = {name: _floats(volume_scores(x_mu, scan.measurement, *truth)) for name, x_mu in volumes_mu.items()}
         scores[self.method]["residual_sampled"] = float(found.residual_sampled)
         self.patients.append({"name": scan.name, "n_views": scan.measurement.y.shape[2], "methods": scores})
         example = VolumeExample(
@@ -142,17 +145,6 @@ class FewViewReport:
         if std_hu is not None:
             write_volume(f"{stem}_std.nii.gz", _array(std_hu), scan.affine_lps_mm)
 
-    def _scores(self, x_hu: Tensor, reference_hu: Tensor | None, scan: Measurement) -> dict[str, float]:
-        y_hat = scan.projector(hu_to_mu(x_hu, self.prepare_batch.mu_water).to(scan.y))
-        scores = {"residual": projection_residual(y_hat, scan.y, scan.ray_mask)}
-        if reference_hu is not None:
-            whole, body = torch.ones_like(reference_hu, dtype=torch.bool), bodies(reference_hu, scan.projector.grid)
-            limits = {"hu_min": self.hu_min, "hu_max": self.hu_max}
-            scores["psnr"] = psnr(x_hu, reference_hu, region=whole, **limits)
-            scores["ssim"] = ssim(x_hu, reference_hu, region=whole, **limits)
-            scores["mae_hu"] = mae_hu(x_hu, reference_hu, body)
-        return {name: float(value) for name, value in scores.items()}
-
     def _finish(self) -> None:
         """Write `metrics.json` and print the means."""
         names = [self.method, *self.rivals]
@@ -163,6 +155,10 @@ class FewViewReport:
         print(text_table(means, COLUMNS))
         if self.publish is not None:
             self.publish(summary, self.output_dir)
+
+
+def _floats(scores: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items()}
 
 
 def _means(scores: list[dict[str, float]]) -> dict[str, float]:

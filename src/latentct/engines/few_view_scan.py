@@ -21,7 +21,7 @@ from latentct.geometry import ConeBeam, Grid, VectorConeBeam
 from latentct.io.manifest import check_hashes, datalist, long_volumes
 from latentct.io.nifti import LPS_FROM_RAS, grid_affine_lps_mm
 from latentct.io.projections import check_scan, read_projections
-from latentct.projectors import Projector, make_projector
+from latentct.projectors import make_projector
 from latentct.simulate import acquire
 from latentct.units import hu_to_mu
 
@@ -130,7 +130,7 @@ class PatientPrepareBatch(PrepareBatch):
         y = torch.from_numpy(projections.y * np.float32(self.mu_water / geometry.mu_water))[None, None].to(device)
         projector = make_projector(self.grid, geometry.scan, "auto", device)
         affine_lps_mm = grid_affine_lps_mm(self.grid, geometry.isocenter_mm)
-        return FewViewScan(Path(path).resolve().stem, _all_measured(y, projector), affine_lps_mm, HeldBack({}))
+        return FewViewScan(Path(path).resolve().stem, Measurement.complete(y, projector), affine_lps_mm, HeldBack({}))
 
     def _simulated(self, batchdata: Mapping[str, Any], device: torch.device) -> FewViewScan:
         check_scan(self.geometry, self.grid, VIEWS, "the scan")
@@ -145,9 +145,4 @@ class PatientPrepareBatch(PrepareBatch):
             y = noisy_scans(x_mu, projector, self.i0_photons, [generator])
         name = Path(volume.meta["filename_or_obj"][0]).name.removesuffix(".gz").removesuffix(".nii")
         affine_lps_mm = LPS_FROM_RAS @ np.asarray(volume.affine, dtype=np.float64).reshape(4, 4)
-        return FewViewScan(name, _all_measured(y, projector), affine_lps_mm, HeldBack({K.IMAGE: x_hu}))
-
-
-def _all_measured(y: Tensor, projector: Projector) -> Measurement:
-    ray_mask = torch.ones(projector.scan.sinogram_shape, dtype=torch.bool, device=y.device)
-    return Measurement(y, ray_mask, projector)
+        return FewViewScan(name, Measurement.complete(y, projector), affine_lps_mm, HeldBack({K.IMAGE: x_hu}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Measurement:
     y: Tensor
     ray_mask: Tensor
     projector: Projector
+
+    @classmethod
+    def complete(cls, y: Tensor, projector: Projector) -> Self:
+        """Return the measurement of line integrals all of which were measured."""
+        return cls(y, torch.ones(projector.scan.sinogram_shape, dtype=torch.bool, device=y.device), projector)
 
     def solve(self, method: Reconstructor) -> Tensor:
         """Return what a method makes of copies: it cannot change what the next one sees."""

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from latentct import keys as K
 from latentct.correction.metal import dilate
+from latentct.engines.measurement import Measurement
 from latentct.geometry import Grid, field_of_measurement_mask
-from latentct.metrics import mae_hu, mae_sinogram, psnr, rmse_hu, ssim
+from latentct.metrics import mae_hu, mae_sinogram, projection_residual, psnr, rmse_hu, ssim
 from latentct.metrics.ct_mar import CtMarCase, ct_mar_scores
 from latentct.metrics.legacy import legacy_x2ct
 from latentct.transforms import body_mask
+from latentct.units import mu_to_hu
 
 METAL_MARGIN_MM = 2.0
 METAL_MARGIN_PX = 1.5
@@ -136,3 +138,37 @@ def _slices(volume: Any) -> Tensor:
     """Return a batch of one volume (1, 1, D, H, W) as slices (D, 1, H, W)."""
     tensor = torch.as_tensor(getattr(volume, "array", volume)).cpu()
     return tensor[0, 0][:, None]
+
+
+def volume_scores(
+    x_mu: Tensor,
+    measurement: Measurement,
+    mu_water: float,
+    hu_range: tuple[float, float],
+    reference_hu: Tensor | None = None,
+    body: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Return the scores of few-view reconstructions, (B,) each.
+
+    The residual is that of the measured rays, relative to them; the others need the reference: PSNR and SSIM of the
+    whole volume, and the mean absolute error in the body.
+
+    Args:
+        x_mu: volumes (B, 1, D, H, W) in 1/mm.
+        measurement: the views that they were made from.
+        mu_water: attenuation of water in 1/mm.
+        hu_range: lower and upper end of the range of PSNR and SSIM.
+        reference_hu: what they should be, in HU; None where it is not known.
+        body: the patients in the reference, bool of its shape.
+    """
+    y_hat = measurement.projector(x_mu.to(measurement.y))
+    scores = {"residual": projection_residual(y_hat, measurement.y, measurement.ray_mask)}
+    if reference_hu is None or body is None:
+        return scores
+    x_hu, whole, (hu_min, hu_max) = mu_to_hu(x_mu, mu_water), torch.ones_like(body), hu_range
+    return {
+        "psnr": psnr(x_hu, reference_hu, hu_min=hu_min, hu_max=hu_max, region=whole),
+        "ssim": ssim(x_hu, reference_hu, hu_min=hu_min, hu_max=hu_max, region=whole),
+        "mae_hu": mae_hu(x_hu, reference_hu, body),
+        **scores,
+    }
