@@ -4,10 +4,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numba.core.caching
+import numpy as np
 import pytest
 import torch
 from tests.projectors.cases import PLANE_GRID, build
 from torch.utils.data import DataLoader, Dataset
+
+from latentct.projectors.numba_compile import kernel
 
 
 class Projections(Dataset):
@@ -51,3 +55,16 @@ def test_kernels_may_be_called_from_several_threads(layer, monkeypatch):
     monkeypatch.setenv("NUMBA_THREADING_LAYER", layer)
     done = subprocess.run([sys.executable, "-c", THREADED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_kernels_run_where_no_cache_can_be_written(monkeypatch):
+    """As for a user without a home in an installation of another user."""
+    monkeypatch.setattr(numba.core.caching.CompileResultCacheImpl, "_locator_classes", [])
+
+    def doubled(x):
+        for i in numba.prange(len(x)):
+            x[i] *= 2
+
+    x = np.ones(3)
+    kernel(doubled)(x)
+    assert np.all(x == 2)

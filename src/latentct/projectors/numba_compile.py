@@ -29,13 +29,13 @@ os.register_at_fork(after_in_child=_forked.set)
 def kernel(function: Function) -> Function:
     """Compile a function with ``prange`` loops for all cores, with relaxed floating point order.
 
-    Compilation happens at the first call; the machine code is kept on disk.
+    Compilation happens at the first call; the machine code is kept on disk where a folder for it can be written.
     """
     name = f"{function.__name__}_serial"
     twin = FunctionType(function.__code__, function.__globals__, name)
     twin.__qualname__ = name  # numba's disk cache tells functions apart by this name, not by their options
-    parallel = numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)(function)
-    serial = numba.njit(fastmath=True, error_model="numpy", cache=True)(twin)
+    parallel = _kept(function, parallel=True)
+    serial = _kept(twin)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
@@ -45,6 +45,14 @@ def kernel(function: Function) -> Function:
             return parallel(*arguments)
 
     return cast("Function", call)
+
+
+def _kept(function: Function, **options: bool) -> Function:
+    """Compile with a cache on disk, or without one where numba finds no folder that it may write to."""
+    try:
+        return cast("Function", numba.njit(fastmath=True, error_model="numpy", cache=True, **options)(function))
+    except RuntimeError:
+        return cast("Function", numba.njit(fastmath=True, error_model="numpy", **options)(function))
 
 
 def compiled(function: Function) -> Function:

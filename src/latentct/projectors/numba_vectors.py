@@ -17,8 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-LANES = (4, 16, 32)
-"""Numbers of slices for which kernels are compiled; in between, a larger one costs less than two smaller ones."""
+LANES = (16, 32)
+"""Numbers of slices for which kernels are compiled; fewer side by side cost nearly as much as sixteen."""
 
 ALIGNED = 64
 """Bytes at whose multiples cells should lie, so that a register is not filled from two lines of the cache."""
@@ -27,8 +27,8 @@ ALIGNED = 64
 def lanes_for(n: int) -> int:
     """Return how many slices to put side by side for a batch of ``n``; larger ones are cut into parts.
 
-    >>> [lanes_for(n) for n in (1, 5, 17, 100)]
-    [4, 16, 32, 32]
+    >>> [lanes_for(n) for n in (1, 16, 17, 100)]
+    [16, 16, 32, 32]
     """
     return next((lanes for lanes in LANES if n <= lanes), LANES[-1])
 
