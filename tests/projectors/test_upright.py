@@ -21,7 +21,6 @@ UPRIGHT = {
     "circle": CONE,
     "few_rows": replace(CONE, detector_shape=(3, 20)),
     "many_rows": replace(CONE, detector_shape=(53, 20), pixel_mm=(2.1, 4.2)),
-    "coarse_rows": replace(CONE, pixel_mm=(9.0, 4.2)),
     "fine_rows": replace(CONE, detector_shape=(100, 20), pixel_mm=(0.6, 4.2)),
     "panel_above": replace(CONE, offset_mm=(25.0, 0.0)),
     "rows_downwards": replace(VECTORS, v_mm=as_vectors(-np.asarray(VECTORS.v_mm))),
@@ -31,6 +30,7 @@ UPRIGHT = {
 GENERAL = {
     "tilted orbit": tilted(CONE, 0.1),
     "tumbling": SCANS["cone_tumbling"],
+    "coarse rows": replace(CONE, pixel_mm=(9.0, 4.2)),
     "steep": ConeBeam.equally_spaced(4, math.pi, (80, 20), (5.0, 4.0), sod_mm=100.0, sdd_mm=150.0),
 }
 GRIDS = {"usual": VOLUME_GRID, "flat": Grid((2, 30, 17), (3.0, 1.5, 2.0)), "tall": Grid((70, 9, 11), (2.0, 3.0, 2.0))}

@@ -132,18 +132,6 @@ def truncated(typing_context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def floored(typing_context: Any, value: Any) -> Any:
-    """Return the largest whole numbers up to those of a vector as places."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = builder.fptosi(arguments[0], _INTS)
-        above = builder.fcmp_ordered(">", builder.sitofp(whole, _FLOATS), arguments[0], _FAST)
-        return builder.add(whole, builder.sext(above, _INTS))  # a comparison that holds is -1
-
-    return places(vector), build
-
-
-@intrinsic
 def as_vector(typing_context: Any, value: Any) -> Any:
     """Return places as a vector."""
 

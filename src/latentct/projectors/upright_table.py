@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
+from latentct.projectors.numba_window import N_LANES, WINDOW
 from latentct.projectors.rays import TIE, FloatArray, IntArray, cone_vectors, steps_inside
 
 Float32Array = npt.NDArray[np.float32]
@@ -37,7 +38,7 @@ class UprightTable(NamedTuple):
 
 
 def upright_table(grid: Grid, scan: ConeBeam | VectorConeBeam) -> UprightTable | None:
-    """Return the table of a scan, or None if a panel is tilted or a ray steps along z."""
+    """Return the table of a scan, or None if a panel is tilted, a ray steps along z or rows are far apart."""
     spacing_mm = np.asarray(grid.spacing_mm)
     source_mm, corner_mm, v_mm, u_mm = cone_vectors(scan)
     if np.any(v_mm[:, 1:]) or np.any(u_mm[:, 0]) or not np.all(v_mm[:, 0]):
@@ -57,6 +58,10 @@ def upright_table(grid: Grid, scan: ConeBeam | VectorConeBeam) -> UprightTable |
     shape = np.asarray(grid.shape[1:])
     start, stop = steps_inside(at_cross - slope * at_main, slope, shape[axis], shape[1 - axis])
     traces = np.stack([at_cross - slope * at_main, slope, -at_main * per_step, per_step], axis=-1)
+    depth = traces[..., 2:3] + traces[..., 3:] * np.stack([start, stop - 1], axis=-1)
+    apart = np.abs(depth * (v_mm[:, 0] / spacing_mm[0])[:, None, None])[start < stop]
+    if np.any(apart * (N_LANES - 1) > WINDOW - 3):
+        return None
     heights = np.stack([source[:, 0], rise_mm[:, 0] / spacing_mm[0], v_mm[:, 0] / spacing_mm[0]], axis=-1)
     flat = np.square(plane * spacing_mm[1:]).sum(axis=-1) * np.square(per_step)
     squares = (flat[:, None], np.square(rise_mm)[:, :, None], np.square(per_step)[:, None])
