@@ -99,7 +99,8 @@ def test_a_beam_of_many_energies_is_explained(prior, make_problem, make_inferer,
     y = y if correction is None else correction(y)
     errors = []
     for settings in ({}, {"beam": beam, "water_correction": correction}):
-        found = make_inferer(**settings).reconstruct(torch.where(problem.ray_mask, y, 0.0), prior, **problem.geometry)
+        inferer = make_inferer(rounds=(200,), **settings)
+        found = inferer.reconstruct(torch.where(problem.ray_mask, y, 0.0), prior, **problem.geometry)
         errors.append(rms(found.x_prior_mu - problem.x_mu))
         if settings:
             assert rms((found.y_hat - y)[..., ~problem.ray_mask]) < 0.01 * rms(y)

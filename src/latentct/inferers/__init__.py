@@ -6,6 +6,7 @@ from latentct.inferers.lsr import LatentReconstructionInferer
 from latentct.inferers.refine import LatentPriorTV
 from latentct.inferers.result import LatentReconstruction
 from latentct.inferers.unet import UNetExtrapolation, UNetReconstructor
+from latentct.inferers.volume import correct_volume
 
 __all__ = [
     "FewViewInferer",
@@ -17,4 +18,5 @@ __all__ = [
     "RegressionReconstructor",
     "UNetExtrapolation",
     "UNetReconstructor",
+    "correct_volume",
 ]

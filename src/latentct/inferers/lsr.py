@@ -10,8 +10,11 @@ rays, the beam of many energies and the samples are ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,6 +27,8 @@ from latentct.inferers.wave import Wave
 from latentct.projectors import Projector
 from latentct.simulate import Beam, WaterCorrection
 from latentct.units import MU_WATER_70KEV
+
+FloatArray = npt.NDArray[np.float32]
 
 STARTS = ("encoder", "neighbour", "random")
 
@@ -44,6 +49,8 @@ class LatentReconstructionInferer(Inferer):
             image.
         tolerance: a slice leaves a round when a step lowers its objective by less than this fraction.
         prior_weight: w, in squared line integrals per squared unit of z, both as means.
+        coherence_weight: of the squared difference to the latents of the slice before, in the same units as
+            `prior_weight`; it needs a wave that was solved before, and slices that lie close together.
         search_views: about how many views the search uses; the result always uses all.
         batch_size: slices searched together.
         mu_water: attenuation of water in 1/mm at the energy of the scan.
@@ -69,6 +76,7 @@ class LatentReconstructionInferer(Inferer):
         rounds: Sequence[int] = (8, 16),
         tolerance: float = 1e-3,
         prior_weight: float = 1e-5,
+        coherence_weight: float = 0.0,
         search_views: int = 120,
         batch_size: int = 32,
         mu_water: float = MU_WATER_70KEV,
@@ -95,6 +103,7 @@ class LatentReconstructionInferer(Inferer):
         self.rounds = tuple(rounds)
         self.tolerance = tolerance
         self.prior_weight = prior_weight
+        self.coherence_weight = coherence_weight
         self.search_views = search_views
         self.batch_size = batch_size
         self.mu_water = mu_water
@@ -126,13 +135,26 @@ class LatentReconstructionInferer(Inferer):
         self.last = self.reconstruct(slices, network, projector=projector, ray_mask=masks)
         return self.last.x_mu.reshape(*inputs.shape[:-2], *projector.grid.shape)
 
+    def n_waves(self, n_slices: int) -> int:
+        """Return in how many waves a scan of so many slices is searched."""
+        return -(-n_slices // self.batch_size)
+
     def reconstruct(
         self, y: Tensor, network: nn.Module, *, projector: Projector, ray_mask: Tensor
     ) -> LatentReconstruction:
-        """Correct the slices of one scan.
+        """Correct the slices of one scan; see `waves`, which this puts together."""
+        return interleaved(list(self.waves(y, network, projector=projector, ray_mask=ray_mask)))
+
+    def waves(
+        self, y: Tensor | FloatArray, network: nn.Module, *, projector: Projector, ray_mask: Tensor
+    ) -> Iterator[LatentReconstruction]:
+        """Correct the slices of one scan wave by wave.
+
+        Wave k of n holds the slices k, k + n, k + 2 n, ... A wave is read and searched when it is asked for, so that
+        memory is bounded by one wave, however many slices the scan has.
 
         Args:
-            y: line integrals (S, 1, A, U); what is not measured is not read.
+            y: line integrals (S, 1, A, U), e.g. a `numpy.memmap`; what is not measured is not read.
             network: the prior, with `encode`, `decode` and `latent_shape` as `VariationalAutoencoder`, in eval mode.
             projector: of a parallel or fan beam; its grid is that of the result, its scan the geometry of the rays.
             ray_mask: bool (A, U), or (S, 1, A, U) for masks of each slice's own, such as metal traces; True = measured.
@@ -140,15 +162,16 @@ class LatentReconstructionInferer(Inferer):
         Raises:
             InputError: no ray of the scan, or of a slice, was measured.
         """
-        n_waves = -(-len(y) // self.batch_size)
+        n_waves = self.n_waves(len(y))
         problem = ScannedPrior(self, network, projector, ray_mask)
-        parts: list[LatentReconstruction] = []
         solved: Tensor | None = None
         steps = sum(self.rounds) * (1 + self.n_samples)
         with tqdm(total=n_waves * steps, desc="latent search", unit="step", disable=not self.progress) as bar:
             for wave in range(n_waves):
                 mask = ray_mask[wave::n_waves] if ray_mask.ndim > 2 and len(ray_mask) > 1 else ray_mask
-                parts.append(Wave(problem, y[wave::n_waves], mask).solve(solved, bar))
-                solved = parts[-1].z
+                part_y = y[wave::n_waves]
+                part_y = part_y if isinstance(part_y, Tensor) else torch.from_numpy(np.array(part_y))
+                part = Wave(problem, part_y, mask).solve(solved, bar)
+                solved = part.z
                 bar.update((wave + 1) * steps - bar.n)  # slices that converged early left steps over
-        return interleaved(parts)
+                yield part

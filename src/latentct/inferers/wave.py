@@ -37,7 +37,7 @@ class Wave:
         s, problem = self.settings, self.problem
         start = self._start(solved)
         scale = latent_scale(self._rays, start, self.weights / self.n_rays[:, None, None, None], s.seed)
-        found = self._search(start, scale, bar)
+        found = self._search(start, scale, solved, bar)
         x_prior_mu = self._generate(found.z)
         y_hat = problem.complete(self.y, x_prior_mu, self.ray_mask)
         x_std_mu, y_std = self._spread(scale, bar) if s.n_samples else (None, None)
@@ -52,18 +52,20 @@ class Wave:
             y_std=y_std,
         )
 
-    def _search(self, z: Tensor, scale: Tensor, bar: tqdm) -> SearchResult:
+    def _search(self, z: Tensor, scale: Tensor, solved: Tensor | None, bar: tqdm) -> SearchResult:
         """Run the rounds of L-BFGS, each but the first from a new encoding of what the one before completed.
 
         A slice keeps the best latents of all rounds, so that an encoding that misleads does no harm.
         """
         s, problem = self.settings, self.problem
+        neighbour = solved[: len(z)] if solved is not None and s.coherence_weight else None
+        objective = self._objective(neighbour=neighbour)
         rounds: list[SearchResult] = []
         for steps in s.rounds:
             if rounds:
                 completed = problem.complete(self.y, self._generate(rounds[-1].z), self.ray_mask)
                 z = problem.encode_scan(completed)
-            found = lbfgs_search(self._objective(), z, steps, s.tolerance, scale=scale, on_step=bar.update)
+            found = lbfgs_search(objective, z, steps, s.tolerance, scale=scale, on_step=bar.update)
             rounds.append(rounds[-1].followed_by(found) if rounds else found)
         return rounds[-1]
 
@@ -110,14 +112,20 @@ class Wave:
     def _rays(self, z: Tensor) -> Tensor:
         return self.problem.searched_rays(self.problem.decode(z))
 
-    def _objective(self, centre: Tensor | None = None) -> Objective:
-        """Return J(z) = mean over measured rays of weight (A G(z) - q)^2, plus the prior's term about its centre."""
-        prior_weight = self.settings.prior_weight
+    def _objective(self, centre: Tensor | None = None, neighbour: Tensor | None = None) -> Objective:
+        """Return J(z): mean over measured rays of weight (A G(z) - q)^2, and how far z is from where it is expected.
+
+        The prior expects z at `centre`, 0 unless told otherwise; a coherent volume near the latents of its neighbour.
+        """
+        s = self.settings
+        expected = [(s.prior_weight, centre), *([(s.coherence_weight, neighbour)] if neighbour is not None else [])]
 
         def objective(z: Tensor, which: Tensor) -> Tensor:
-            away = z if centre is None else z - centre[which]
-            misfit = self._mean_square(self.problem.decode(z), which)
-            return misfit + prior_weight * away.square().flatten(1).mean(dim=1)
+            value = self._mean_square(self.problem.decode(z), which)
+            for weight, place in expected:
+                away = z if place is None else z - place[which]
+                value = value + weight * away.square().flatten(1).mean(dim=1)
+            return value
 
         return objective
 
