@@ -94,6 +94,22 @@ def markdown_table(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def scaling_table(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table of the file of `scaling.py`: a line a work, a column a number of slices."""
+    rows = [row for row in found["rows"] if row["varied"] == "slices"]
+    numbers = list(dict.fromkeys(row["slices"] for row in rows))
+    lines = ["| slices | " + " | ".join(map(str, numbers)) + " |", "|---|" + "---|" * len(numbers)]
+    for work in dict.fromkeys(row["work"] for row in rows):
+        for title, key, digits in (("ms per slice", "ms_per_slice", 1), ("memory, MiB", "resident_mib", 0)):
+            cells = [f"{row[key]:.{digits}f}" for row in rows if row["work"] == work]
+            lines.append(f"| {work}, {title} | " + " | ".join(cells) + " |")
+    return [
+        *lines,
+        "",
+        f"{found['cpu']}, {found['threads']} threads; highest resident memory of a process, torch included.",
+    ]
+
+
 def total_ms(row: Mapping[str, Any]) -> float:
     """Return the time of forward and adjoint of one slice or volume in ms."""
     return float(row["forward_ms"] + row["adjoint_ms"])

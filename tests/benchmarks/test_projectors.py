@@ -16,7 +16,8 @@ TINY = ["--size", "16", "--views", "12", "--bins", "24", "--batch", "3", "--cone
 KEYS = {"ratio_batch32", "ratio_single", "ratio_cone", "peak_share_forward", "peak_share_adjoint", "threads", "cpu"}
 
 
-def test_a_run_without_peers_has_every_key(tmp_path, capsys):
+def test_a_run_without_peers_has_every_key(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(projectors.machine, "use_threads", lambda n: None)  # the tests after this one keep theirs
     path = tmp_path / "new" / "projectors.json"
     projectors.main(["--json", str(path), "--repeats", "1", "--cone-batch", "2", *TINY, "--peers"])
     found = json.loads(path.read_text())

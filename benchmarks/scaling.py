@@ -1,0 +1,177 @@
+"""How time and memory grow with the number of slices, of views, of pixels and of threads.
+
+    python benchmarks/scaling.py --json benchmarks/results/scaling.json [--threads 2] [--works projector fbp]
+
+One line of the table is one setting of one work, in a process of its own: the fastest of some runs per slice, the
+highest resident memory of the process in MiB, and how far that is above the memory before the first run. From one line
+to the next of a series one number changes, the others are those of `Setting`. `growth_<work>` is the largest ratio of
+the time per slice to that of any smaller number of slices: at most 1 where it falls or stays, up to the noise of the
+machine.
+
+`WORKS` and `SERIES` are where further works belong, such as the search and the correction of a whole scan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+
+from latentct.io.files import whole_file
+from latentct.projectors import make_projector
+from latentct.recon import fbp
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder only, but these are one package
+
+from benchmarks.projector_cases import plane_cases, smooth_object
+
+from benchmarks import machine
+
+REPEATS = 9
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured.
+
+    Attributes:
+        slices: slices of a batch.
+        views: views of the parallel scan; a slice of `size` pixels has 3 / 2 as many bins.
+        size: pixels of a slice along an axis.
+        threads: threads of numba and torch.
+    """
+
+    slices: int = 32
+    views: int = 360
+    size: int = 256
+    threads: int = 1
+
+
+Work = Callable[[], object]
+
+
+def projector_work(setting: Setting) -> Work:
+    """Return a projection and its transpose."""
+    grid, scan = plane_cases(setting.size, setting.views, 3 * setting.size // 2)["parallel"]
+    projector, x = make_projector(grid, scan), smooth_object(grid, setting.slices)
+    return lambda: projector.adjoint(projector(x))
+
+
+def fbp_work(setting: Setting) -> Work:
+    """Return a filtered back-projection."""
+    grid, scan = plane_cases(setting.size, setting.views, 3 * setting.size // 2)["parallel"]
+    y = torch.rand(setting.slices, 1, *scan.sinogram_shape, generator=torch.Generator().manual_seed(0))
+    return partial(fbp, y, grid, scan)
+
+
+WORKS: dict[str, Callable[[Setting], Work]] = {"projector": projector_work, "fbp": fbp_work}
+"""What is measured, by name: from a setting to what a run does, data included."""
+SERIES: dict[str, tuple[int, ...]] = {
+    "slices": (1, 2, 4, 8, 16, 32, 64, 128, 256),
+    "views": (45, 90, 180, 360, 720),
+    "size": (64, 128, 256, 512),
+}
+"""Numbers that each attribute of a setting takes in turn; those of the threads follow from the machine."""
+
+
+def measured(name: str, setting: Setting) -> dict[str, float]:
+    """Return time and memory of a work in this process, which should be a fresh one.
+
+    Returns:
+        `ms_per_slice` (fastest run), `resident_mib` (highest of the process) and `rise_mib` (above that before).
+    """
+    machine.use_threads(setting.threads)
+    work = WORKS[name](setting)
+    before = _resident_mib()
+    seconds = machine.interleaved({name: work}, REPEATS)[name]["minimum_s"]
+    after = _resident_mib()
+    return {"ms_per_slice": 1e3 * seconds / setting.slices, "resident_mib": after, "rise_mib": after - before}
+
+
+def series(works: Sequence[str], numbers: Mapping[str, Sequence[int]], base: Setting) -> list[dict[str, Any]]:
+    """Measure every work along every series, each line in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    for name in works:
+        for varied, values in numbers.items():
+            for value in values:
+                setting = replace(base, **{varied: value})
+                with ProcessPoolExecutor(1, mp_context=context) as pool:
+                    found = pool.submit(measured, name, setting).result()
+                rows.append({"work": name, "varied": varied, **asdict(setting), **found})
+    return rows
+
+
+def growth(rows: Sequence[Mapping[str, Any]], work: str) -> float:
+    """Return the largest ratio of the time per slice to that of a smaller number of slices."""
+    times = [row["ms_per_slice"] for row in rows if (row["work"], row["varied"]) == (work, "slices")]
+    return max((times[i] / min(times[:i]) for i in range(1, len(times))), default=1.0)
+
+
+def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table for people."""
+    titles = (  # and the width of each
+        ("slices", 8),
+        ("views", 7),
+        ("size", 6),
+        ("threads", 9),
+        ("ms/slice", 11),
+        ("memory, MiB", 14),
+        ("rise, MiB", 12),
+    )
+    lines = [" " * 12 + "".join(f"{title:>{width}}" for title, width in titles)]
+    last = None
+    for row in rows:
+        if last not in (None, (row["work"], row["varied"])):
+            lines.append("")
+        last = row["work"], row["varied"]
+        lines.append(
+            f"{row['work']:<12}{row['slices']:>8}{row['views']:>7}{row['size']:>6}{row['threads']:>9}"
+            f"{row['ms_per_slice']:>11.2f}{row['resident_mib']:>14.0f}{row['rise_mib']:>12.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the arguments, measure, write the file and print the table."""
+    given = _parser().parse_args(arguments)
+    numbers = {"slices": given.slices, "views": given.views, "size": given.sizes}
+    numbers["threads"] = tuple(range(1, given.threads + 1))
+    rows = series(given.works, numbers, Setting(threads=given.threads))
+    figures = {f"growth_{work}": growth(rows, work) for work in given.works}
+    content = {**figures, "rows": rows, "cpu": machine.cpu_name(), "threads": given.threads}
+    with whole_file(given.json) as partial_file:
+        partial_file.write_text(json.dumps(content, indent=1) + "\n")
+    print(content["cpu"], text_table(rows), *(f"{name}: {value:.2f}" for name, value in figures.items()), sep="\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="file of the results")
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS), help="what to measure")
+    parser.add_argument("--threads", type=int, default=numba.get_num_threads(), help="most threads")
+    parser.add_argument("--slices", type=int, nargs="+", default=SERIES["slices"], help="numbers of slices")
+    parser.add_argument("--views", type=int, nargs="+", default=SERIES["views"], help="numbers of views")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SERIES["size"], help="numbers of pixels along an axis")
+    return parser
+
+
+def _resident_mib() -> float:
+    """Return the highest resident memory of this process so far."""
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+if __name__ == "__main__":
+    main()
