@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import pytest
@@ -75,9 +76,11 @@ def test_the_number_of_threads_changes_nothing():
 
 @pytest.mark.slow
 def test_processors_without_the_instruction_agree(tmp_path):
-    """The same tests in a process that compiles for any processor of the architecture."""
-    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    """These tests and those of upright panels in a process that compiles for any processor of the architecture."""
+    compiler = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | compiler | {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    files = [str(Path(__file__).with_name(name)) for name in ("test_slice.py", "test_upright.py")]
     chosen = "without_steps or (agrees_with and usual and (fan or fine))"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", chosen]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

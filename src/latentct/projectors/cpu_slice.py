@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam
-from latentct.projectors.numba_slice import MARGIN, project_slice, project_slice_transposed
+from latentct.projectors.numba_slice import MARGIN, project_slice
+from latentct.projectors.numba_slice_transposed import project_slice_transposed
 from latentct.projectors.numba_window import N_LANES
 from latentct.projectors.rays import RayTable
 from latentct.projectors.slice_table import SliceTable, tiles

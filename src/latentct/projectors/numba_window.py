@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numba
 from llvmlite import ir
@@ -21,13 +21,14 @@ from numba.core.datamodel import models, register_default
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
+from latentct.projectors.numba_compile import Function
+
 N_LANES = 16
 WINDOW = 2 * N_LANES
 """Numbers that `lookup` chooses from."""
 
 Vector = Any
 """Annotation of a vector in a kernel."""
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _FLOATS, _INTS, _DOUBLES = (
     ir.VectorType(element, N_LANES) for element in (ir.FloatType(), ir.IntType(32), ir.DoubleType())

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam
-from latentct.projectors.numba_slice import MARGIN, TILE_STEPS
+from latentct.projectors.numba_slice import MARGIN
+from latentct.projectors.numba_slice_transposed import TILE_STEPS
 from latentct.projectors.numba_window import N_LANES
 from latentct.projectors.rays import FloatArray, IntArray, RayTable, bins_at
 
