@@ -79,10 +79,9 @@ check(make_projector(GRID, SCANS["a steep fan"], "numba"), make_projector(GRID, 
 """
 
 
-@pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
-def test_processors_with_short_registers_compute_the_same(features, tmp_path):
-    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
-    environment["NUMBA_CACHE_DIR"] = str(tmp_path)
+def test_processors_with_short_registers_compute_the_same(tmp_path):
+    processor = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+    environment = {**os.environ, **processor, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", OTHER_PROCESSOR]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from latentct.geometry import FanBeam, Grid, ParallelBeam
 from latentct.projectors.numba_layout import interleave, separate
 from latentct.projectors.numba_pixels import CURVED, FLAT, PARALLEL, backproject_slice, backproject_slices
 from latentct.projectors.numba_vectors import LANES, lanes_for
+from latentct.projectors.numba_window import WINDOW
 
 FEW = 2
 """Slices that are back-projected one by one."""
@@ -84,7 +85,7 @@ def _compiled(q: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, weighte
     detector = (kind, *lengths, float(weighted))
     x = q.new_empty(len(q), *grid.shape)
     if len(q) <= FEW:
-        for one, result in zip(torch.nn.functional.pad(q.detach(), (1, 2)), x, strict=True):
+        for one, result in zip(torch.nn.functional.pad(q.detach(), (1, 2 + WINDOW)), x, strict=True):
             backproject_slice(one.numpy(), result.numpy(), places, detector)
         return x
     for part, results in zip(torch.split(q.detach(), LANES[-1]), torch.split(x, LANES[-1]), strict=True):

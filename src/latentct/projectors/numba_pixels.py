@@ -1,8 +1,10 @@
 """Compiled kernels for the pixel-driven back-projection of plane scans, of several slices side by side or of one.
 
 Filtered projections are (A, pitch, lanes), or (A, pitch) for one slice, float32: each view begins with one bin of
-zeros and ends in at least two, so that places beyond the detector are moved to its edge without a test. The image is
-worked on in tiles and a few views at a time, which together stay in the caches.
+zeros and ends in at least two, so that places beyond the detector are moved to its edge without a test. Slices side
+by side are worked on in tiles and a few views at a time, which together stay in the caches. Of one slice, sixteen
+pixels of a row are looked up in one window of the detector (`numba_window.lookup`) if they fit, for which each view
+ends in `WINDOW` zeros more.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from latentct.projectors import numba_window as window
 from latentct.projectors.numba_compile import compiled, inlined, kernel
 from latentct.projectors.numba_plane import Float32Array, Lanes
 from latentct.projectors.numba_vectors import address, fma, load, store, zeros
+from latentct.projectors.numba_window import N_LANES, WINDOW
 
 PARALLEL, FLAT, CURVED = 0, 1, 2
 TILE = 32
@@ -124,14 +128,26 @@ def backproject_slices(q: Float32Array, x: Float32Array, lanes: Lanes, places: A
 def backproject_row(q: Float32Array, x: Float32Array, y_mm: float, places: Any, detector: Any) -> None:
     """Write one row of `backproject_slice`."""
     _, x_mm, cosines, sines = places
-    place, near, far = np.empty(len(x), np.int32), np.empty(len(x), np.float32), np.empty(len(x), np.float32)
-    x[:] = 0.0
+    size = (len(x) + N_LANES - 1) // N_LANES * N_LANES
+    place, near, far = np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32)
+    total = np.zeros(size, np.float32)
     for a in range(len(q)):
         find_places(place, near, far, x_mm, y_mm, cosines[a], sines[a], detector, 1)
-        view = q[a]
-        for p in range(len(x)):
-            k = np.uint32(place[p])  # unsigned, because numba lets negative numbers count from the end
-            x[p] += near[p] * view[k] + far[p] * view[k + np.uint32(1)]
+        for first in range(0, size, N_LANES):
+            one, other = place[first], place[min(first + N_LANES, len(x)) - 1]
+            lowest = min(one, other)
+            if max(one, other) - lowest < WINDOW - 1:  # places change in one direction along a row
+                cell = a * q.shape[1] + int(lowest)
+                low, high = window.load(q, cell), window.load(q, cell + N_LANES)
+                at = window.truncated(window.load(place, first) - window.spread(lowest))
+                nearer = window.load(near, first) * window.lookup(low, high, at)
+                farther = window.load(far, first) * window.lookup(low, high, window.following(at))
+                window.store(total, first, window.load(total, first) + nearer + farther)
+            else:
+                for p in range(first, first + N_LANES):
+                    k = int(place[p])
+                    total[p] += near[p] * q[a, k] + far[p] * q[a, k + 1]
+    x[:] = total[: len(x)]
 
 
 @kernel

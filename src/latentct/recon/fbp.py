@@ -1,10 +1,12 @@
 """Filtered back-projection of parallel and fan beams."""
 
+import functools
 import math
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from latentct.geometry import FanBeam, Grid, ParallelBeam, Scan2D
@@ -38,7 +40,7 @@ def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: 
     Raises:
         ValueError: The filter is not known, or ``y`` does not end in ``scan.sinogram_shape``.
     """
-    weights = ray_weights(scan)
+    weights = remembered_weights(scan)
     if isinstance(scan, FanBeam):
         weights = weights * np.cos(scan.fan_angles_rad())
     weighted = y * torch.as_tensor(weights, dtype=y.dtype, device=y.device)
@@ -77,6 +79,12 @@ def ramp_filtered(weighted: torch.Tensor, scan: PlaneScan, filter_name: str) -> 
         q = torch.fft.irfft(torch.fft.rfft(part, n).mul_(response), n)
         parts.append((torch.roll(q, near, dims=-1) if near else q)[:, : centred.n_bins])
     return torch.cat(parts).reshape(*weighted.shape[:-1], centred.n_bins), centred
+
+
+@functools.lru_cache(maxsize=8)
+def remembered_weights(scan: ParallelBeam | FanBeam) -> npt.NDArray[np.float64]:
+    """Return `ray_weights`, which of one slice would take as long as the rest; not to be written to."""
+    return ray_weights(scan)
 
 
 def plane_scan(projector: Projector) -> Scan2D:

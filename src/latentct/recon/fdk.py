@@ -7,8 +7,7 @@ import torch
 
 from latentct.geometry import ConeBeam, FanBeam, Grid
 from latentct.projectors import Projector, backproject_cone
-from latentct.recon.fbp import ramp_filtered
-from latentct.recon.weights import ray_weights
+from latentct.recon.fbp import ramp_filtered, remembered_weights
 
 
 def fdk(y: torch.Tensor, grid: Grid, scan: ConeBeam, filter_name: str = "ram-lak") -> torch.Tensor:
@@ -40,7 +39,7 @@ def fdk(y: torch.Tensor, grid: Grid, scan: ConeBeam, filter_name: str = "ram-lak
         raise ValueError(f"projections of this scan end in {scan.sinogram_shape}, not {tuple(y.shape)}")
     fan = central_fan(scan)
     cosine = scan.sdd_mm / np.sqrt(scan.sdd_mm**2 + scan.u_mm() ** 2 + scan.v_mm()[:, None] ** 2)
-    weights = ray_weights(fan)[:, None] * cosine
+    weights = remembered_weights(fan)[:, None] * cosine
     q, centred = ramp_filtered(y * torch.as_tensor(weights, dtype=y.dtype, device=y.device), fan, filter_name)
     wider = replace(
         scan,
