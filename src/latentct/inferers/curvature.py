@@ -10,7 +10,7 @@ from torch import Tensor
 DAMPING = 1.0
 """Curvature, as a multiple of the mean, below which parts of a latent are treated alike: what hardly any ray feels must
 not be free to move far for little."""
-LEAST_PROBES = 8
+LEAST_PROBES = 4
 """Slices times probes that are at least averaged."""
 
 

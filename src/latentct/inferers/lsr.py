@@ -74,7 +74,7 @@ class LatentReconstructionInferer(Inferer):
         hu_max: float,
         starts: Sequence[str] = ("encoder",),
         rounds: Sequence[int] = (8, 16),
-        tolerance: float = 1e-3,
+        tolerance: float = 3e-3,
         prior_weight: float = 1e-5,
         coherence_weight: float = 0.0,
         search_views: int = 120,

@@ -36,9 +36,9 @@ class Wave:
         """Search the slices; `solved` are the latents of the wave before, as many or more."""
         s, problem = self.settings, self.problem
         start = self._start(solved)
-        scale = latent_scale(self._rays, start, self.weights / self.n_rays[:, None, None, None], s.seed)
+        scale = self.scale(start)
         found = self._search(start, scale, solved, bar)
-        x_prior_mu = self._generate(found.z)
+        x_prior_mu = self.generate(found.z)
         y_hat = problem.complete(self.y, x_prior_mu, self.ray_mask)
         x_std_mu, y_std = self._spread(scale, bar) if s.n_samples else (None, None)
         return LatentReconstruction(
@@ -46,7 +46,7 @@ class Wave:
             y_hat=y_hat,
             x_prior_mu=x_prior_mu,
             z=found.z,
-            misfit=self._mean_square(x_prior_mu, torch.arange(len(self.y), device=self.y.device)).sqrt(),
+            misfit=self.mean_square(x_prior_mu, torch.arange(len(self.y), device=self.y.device)).sqrt(),
             trace=found.trace.sqrt(),
             x_std_mu=x_std_mu,
             y_std=y_std,
@@ -59,11 +59,11 @@ class Wave:
         """
         s, problem = self.settings, self.problem
         neighbour = solved[: len(z)] if solved is not None and s.coherence_weight else None
-        objective = self._objective(neighbour=neighbour)
+        objective = self.objective(neighbour=neighbour)
         rounds: list[SearchResult] = []
         for steps in s.rounds:
             if rounds:
-                completed = problem.complete(self.y, self._generate(rounds[-1].z), self.ray_mask)
+                completed = problem.complete(self.y, self.generate(rounds[-1].z), self.ray_mask)
                 z = problem.encode_scan(completed)
             found = lbfgs_search(objective, z, steps, s.tolerance, scale=scale, on_step=bar.update)
             rounds.append(rounds[-1].followed_by(found) if rounds else found)
@@ -74,7 +74,7 @@ class Wave:
         s, n = self.settings, len(self.y)
         candidates: list[Tensor] = []
         if "encoder" in s.starts:
-            candidates.append(self._encoded_start())
+            candidates.append(self.encoded_start())
         if "neighbour" in s.starts and solved is not None:
             candidates.append(solved[:n])
         if "random" in s.starts or not candidates:
@@ -83,10 +83,11 @@ class Wave:
             return candidates[0]
         everything = torch.arange(n, device=self.y.device)
         with torch.no_grad():
-            values = torch.stack([self._objective()(z, everything) for z in candidates])
+            values = torch.stack([self.objective()(z, everything) for z in candidates])
         return torch.stack(candidates)[values.argmin(dim=0), everything]
 
-    def _encoded_start(self) -> Tensor:
+    def encoded_start(self) -> Tensor:
+        """Return the encoder's latents of the classical first reconstruction."""
         s, scan = self.settings, self.problem.scan
         first = first_reconstruction(self.y, self.ray_mask, s.prior_grid, scan, s.mu_water, s.filter_name)
         return self.problem.encode(first)
@@ -102,17 +103,23 @@ class Wave:
         x_samples, y_samples = [], []
         for _ in range(s.n_samples):
             centre = problem.random_latents(len(self.y))
-            objective = self._objective(centre)
+            objective = self.objective(centre)
             found = lbfgs_search(objective, centre, sum(s.rounds), s.tolerance, scale=scale, on_step=bar.update)
-            y_samples.append(problem.complete(self.y, self._generate(found.z), self.ray_mask))
+            y_samples.append(problem.complete(self.y, self.generate(found.z), self.ray_mask))
             x_samples.append(problem.reconstruct(y_samples[-1]))
         y_std = torch.where(self.ray_mask, 0.0, torch.stack(y_samples).std(dim=0))
         return torch.stack(x_samples).std(dim=0), y_std
 
-    def _rays(self, z: Tensor) -> Tensor:
+    def scale(self, z: Tensor) -> Tensor:
+        """Return the units in which the misfit of these slices is about equally curved around z; see `latent_scale`."""
+        weights = self.weights / self.n_rays[:, None, None, None]
+        return latent_scale(self.rays, z, weights, self.settings.seed)
+
+    def rays(self, z: Tensor) -> Tensor:
+        """Return the modelled line integrals of G(z) that the search compares."""
         return self.problem.searched_rays(self.problem.decode(z))
 
-    def _objective(self, centre: Tensor | None = None, neighbour: Tensor | None = None) -> Objective:
+    def objective(self, centre: Tensor | None = None, neighbour: Tensor | None = None) -> Objective:
         """Return J(z): mean over measured rays of weight (A G(z) - q)^2, and how far z is from where it is expected.
 
         The prior expects z at `centre`, 0 unless told otherwise; a coherent volume near the latents of its neighbour.
@@ -121,7 +128,7 @@ class Wave:
         expected = [(s.prior_weight, centre), *([(s.coherence_weight, neighbour)] if neighbour is not None else [])]
 
         def objective(z: Tensor, which: Tensor) -> Tensor:
-            value = self._mean_square(self.problem.decode(z), which)
+            value = self.mean_square(self.problem.decode(z), which)
             for weight, place in expected:
                 away = z if place is None else z - place[which]
                 value = value + weight * away.square().flatten(1).mean(dim=1)
@@ -129,11 +136,12 @@ class Wave:
 
         return objective
 
-    def _mean_square(self, x_mu: Tensor, which: Tensor) -> Tensor:
+    def mean_square(self, x_mu: Tensor, which: Tensor) -> Tensor:
         """Return the weighted mean over measured rays of (A x - q)^2 for the slices `which`."""
         residual = self.problem.searched_rays(x_mu) - self.q[which]
         return (self.weights[which] * residual.square()).sum(dim=(1, 2, 3)) / self.n_rays[which]
 
-    def _generate(self, z: Tensor) -> Tensor:
+    def generate(self, z: Tensor) -> Tensor:
+        """Return G(z) in 1/mm without a gradient."""
         with torch.no_grad():
             return self.problem.decode(z)

@@ -1,0 +1,254 @@
+"""What a step of the latent search costs, how many steps each way to search needs, and what volumes gain.
+
+    LATENTCT_DATA=/path/to/ct python benchmarks/search.py --json benchmarks/results/search.json [--threads 2]
+
+Slices of the 15 cm truncation task, one a patient, with the settings of the bundle. Three tables:
+
+* the time of a step (decode, project, misfit, back-project, decoder backward, update) over that of the decoder's
+  forward and backward alone, at batch 16 on the prior's grid (`step_ratio`);
+* for each way to search: calls of the decoder (forward and backward) and seconds until the mean misfit is within 1 % of
+  what the paper's 500 steps of Adam from N(0, I) converge to, and of what the default converges to with 200 steps more;
+  all calls and seconds; the misfit and the error in HU within the body, inside and outside the field of measurement;
+* neighbouring slices of one volume, a wave after the other: starts at the neighbour's latents, and weights of the term
+  that holds neighbouring latents together.
+
+The learning rate of the paper's search is the one of 0.02, 0.05 and 0.2 with the lowest misfit on validation slices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numba
+import torch
+from monai.bundle import ConfigParser
+from torch import Tensor
+
+from latentct.geometry import field_of_measurement_mask
+from latentct.inferers import LatentReconstructionInferer
+from latentct.inferers.problem import ScannedPrior
+from latentct.inferers.search import lbfgs_search
+from latentct.inferers.wave import Wave
+from latentct.io.files import whole_file
+from latentct.projectors import make_projector
+from latentct.recon import fbp
+from latentct.transforms import body_mask
+from latentct.units import mu_to_hu
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder only, but these are one package
+
+from benchmarks import search_methods as ways
+
+BUNDLE = Path("bundles/lsr_truncation")
+METHODS: dict[str, ways.Method] = {
+    "Adam from N(0, I), 500 steps (paper)": ways.paper(0.2),
+    "Adam from the encoder": ways.adam_from_encoder,
+    "L-BFGS from the encoder": ways.lbfgs_from_encoder,
+    "Gauss-Newton from the encoder": ways.gauss_newton,
+    "scaled L-BFGS from the encoder": ways.scaled_lbfgs,
+    "default: scaled L-BFGS, encoded again": ways.default,
+    "default and 200 steps more": ways.long_default,
+}
+NEIGHBOURS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "starts: encoder or neighbour": {"starts": ("encoder", "neighbour")},
+    "starts: neighbour": {"starts": ("neighbour",)},
+    "coherence weight 1e-4": {"coherence_weight": 1e-4},
+    "coherence weight 1e-3": {"coherence_weight": 1e-3},
+    "coherence weight 1e-2": {"coherence_weight": 1e-2},
+}
+PAPER, CONVERGED = "Adam from N(0, I), 500 steps (paper)", "default and 200 steps more"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Slices and who shall search them.
+
+    Attributes:
+        y: complete line integrals (S, 1, A, U); the search sees the measured ones only.
+        ray_mask: bool (A, U), True = measured.
+        network: the prior.
+        inferer: with the settings of the bundle.
+        scan: geometry of the rays.
+        inside: bool (H, W) on the prior's grid, the field of measurement.
+    """
+
+    y: Tensor
+    ray_mask: Tensor
+    network: torch.nn.Module
+    inferer: LatentReconstructionInferer
+    scan: Any
+    inside: Tensor
+
+    def wave(self) -> Wave:
+        """Return the slices as a wave of their own, on the prior's grid."""
+        projector = make_projector(self.inferer.prior_grid, self.scan)
+        problem = ScannedPrior(self.inferer, self.network, projector, self.ray_mask)
+        return Wave(problem, torch.where(self.ray_mask, self.y, 0.0), self.ray_mask)
+
+    def errors_hu(self, x_mu: Tensor) -> dict[str, float]:
+        """Return the mean absolute error within the body, inside and outside the field, means over slices."""
+        grid, mu_water = self.inferer.prior_grid, self.inferer.mu_water
+        reference = mu_to_hu(fbp(self.y, grid, self.scan), mu_water)
+        body = torch.from_numpy(body_mask(reference[:, 0].numpy(), grid.spacing_mm))[:, None]
+        error = (mu_to_hu(x_mu, mu_water) - reference).abs()
+        masks = {"mae_inside_hu": body & self.inside, "mae_outside_hu": body & ~self.inside}
+        return {
+            name: float((error.where(m, 0.0).sum((1, 2, 3)) / m.sum((1, 2, 3))).nanmean()) for name, m in masks.items()
+        }
+
+
+def load(given: argparse.Namespace) -> tuple[Case, Case]:
+    """Return slices of different patients, and neighbouring slices of the volume that has most of them."""
+    config = configuration(given, 1).get_parsed_content
+    dataset = config("validate::dataset")
+    items = [dataset[i] for i in range(min(given.slices, len(dataset)))]
+    config("network").requires_grad_(False)
+    inside = torch.from_numpy(field_of_measurement_mask(config("grid"), config("diameter_mm")))
+    y, ray_mask = torch.cat([_sinograms(item)[:1] for item in items]), torch.as_tensor(items[0]["ray_mask"])
+    apart = Case(y, ray_mask, config("network"), config("inferer"), config("scan"), inside)
+    volumes = configuration(given, 10**6).get_parsed_content("validate::dataset")
+    most = max(range(len(volumes)), key=lambda i: len(volumes.data[i]["image"][0]))
+    y = _sinograms(volumes[most])
+    middle = (len(y) - given.neighbours) // 2
+    return apart, replace(apart, y=y[max(0, middle) :][: given.neighbours])
+
+
+def configuration(given: argparse.Namespace, slices_per_volume: int) -> ConfigParser:
+    """Return the configuration of the bundle's `evaluating`."""
+    names = [str(BUNDLE / "configs" / name) for name in ("train.yaml", "evaluate.yaml")]
+    parser = ConfigParser(ConfigParser.load_config_files(names))
+    parser.read_meta(str(BUNDLE / "configs/metadata.json"))
+    options = {"manifest": given.manifest, "dataset_dir": given.dataset_dir, "split": given.split}
+    options |= {"limit": given.slices, "slices_per_volume": slices_per_volume}
+    parser.update({k: v for k, v in options.items() if v})
+    parser["device"] = "$torch.device('cpu')"
+    return parser
+
+
+def step_cost(case: Case, batch: int = 16) -> dict[str, float]:
+    """Return seconds of the decoder's forward and backward alone, of a step, and their ratio, fastest of several."""
+    wave = replace(case, y=case.y[torch.arange(batch) % len(case.y)]).wave()
+    z = wave.encoded_start()
+    scale, calls = wave.scale(z), [0.0]
+    objective = wave.objective()
+
+    def counted(z: Tensor, which: Tensor) -> Tensor:
+        calls[0] += len(which) / batch
+        return objective(z, which)
+
+    def decoder() -> None:
+        latents = z.detach().requires_grad_()
+        torch.autograd.grad(wave.problem.network.decode(latents).sum(), latents)
+
+    def steps() -> float:
+        calls[0], began = 0.0, time.perf_counter()
+        lbfgs_search(counted, z, 6, 0.0, scale=scale)
+        return (time.perf_counter() - began) / calls[0]
+
+    alone, step = [], []
+    for _ in range(7):
+        began = time.perf_counter()
+        decoder()
+        alone.append(time.perf_counter() - began)
+        step.append(steps())
+    return {"decoder_s": min(alone), "step_s": min(step), "step_ratio": min(step) / min(alone)}
+
+
+def race(case: Case) -> dict[str, dict[str, Any]]:
+    """Run every way to search and return what it spent and reached."""
+    watches, rows = {}, {}
+    for name, method in METHODS.items():
+        wave = case.wave()
+        watch = ways.Watch(wave)
+        z = method(wave, watch)
+        watches[name] = watch
+        x_mu = wave.problem.reconstruct(wave.problem.complete(wave.y, wave.generate(z), wave.ray_mask))
+        misfit = wave.mean_square(wave.generate(z), torch.arange(len(z))).sqrt()
+        spent = {"calls": watch.calls[-1], "seconds": watch.seconds[-1], "misfit": float(misfit.mean())}
+        rows[name] = spent | case.errors_hu(x_mu)
+        print(name, {k: round(v, 4) for k, v in rows[name].items()}, flush=True)
+    for goal, source in (("paper", PAPER), ("converged", CONVERGED)):
+        for name, watch in watches.items():
+            reached = watch.until(1.01 * watches[source].misfit[-1])
+            rows[name] |= {f"calls_to_{goal}": reached and reached[0], f"seconds_to_{goal}": reached and reached[1]}
+    return rows
+
+
+def in_waves(case: Case) -> dict[str, dict[str, float]]:
+    """Return what neighbouring slices gain from each other, a quarter of them in a wave."""
+    batch_size = max(1, len(case.y) // 4)
+    rows = {}
+    for name, settings in NEIGHBOURS.items():
+        inferer = copy.copy(case.inferer)
+        vars(inferer).update(settings | {"batch_size": batch_size, "progress": False})
+        projector = make_projector(inferer.prior_grid, case.scan)
+        began = time.perf_counter()
+        measured = torch.where(case.ray_mask, case.y, 0.0)
+        found = inferer.reconstruct(measured, case.network, projector=projector, ray_mask=case.ray_mask)
+        spent = {"seconds": time.perf_counter() - began, "misfit": float(found.misfit.mean())}
+        rows[name] = spent | case.errors_hu(found.x_mu)
+        print(name, {k: round(v, 4) for k, v in rows[name].items()}, flush=True)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the arguments, measure, print and write."""
+    given = _parser().parse_args(arguments)
+    if given.json.exists() and not given.overwrite:
+        raise SystemExit(f"{given.json} exists; --overwrite replaces it")
+    torch.set_num_threads(given.threads)
+    numba.set_num_threads(given.threads)
+    apart, neighbours = load(given)
+    found: dict[str, Any] = {"threads": given.threads, "split": given.split, "slices": len(apart.y)}
+    found |= step_cost(apart)
+    found["methods"] = race(apart)
+    found |= {"neighbouring_slices": len(neighbours.y), "neighbours": in_waves(neighbours)}
+    print(_report(found))
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(given.json) as path:
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _sinograms(item: Mapping[str, Any]) -> Tensor:
+    return torch.as_tensor(item["sinogram"])[0, :, None].as_subclass(Tensor)
+
+
+def _report(found: Mapping[str, Any]) -> str:
+    lines = [
+        f"a step takes {found['step_ratio']:.2f} times the decoder's forward and backward, "
+        f"{1e3 * found['decoder_s']:.0f} ms"
+    ]
+    for table in ("methods", "neighbours"):
+        columns = list(next(iter(found[table].values())))
+        width = max(map(len, found[table]))
+        lines += ["", " " * width + "".join(f"{c:>22}" for c in columns)]
+        for name, row in found[table].items():
+            cells = ["never" if row[c] is None else f"{row[c]:.4g}" for c in columns]
+            lines.append(f"{name:{width}}" + "".join(f"{cell:>22}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="file of the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file")
+    parser.add_argument("--threads", type=int, default=numba.get_num_threads())
+    parser.add_argument("--slices", type=int, default=12, help="number of patients, one slice each")
+    parser.add_argument("--neighbours", type=int, default=32, help="number of neighbouring slices")
+    parser.add_argument("--manifest")
+    parser.add_argument("--dataset_dir")
+    parser.add_argument("--split", default="test")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
