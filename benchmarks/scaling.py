@@ -2,11 +2,11 @@
 
     python benchmarks/scaling.py --json benchmarks/results/scaling.json [--threads 2] [--works projector fbp]
 
-One line of the table is one setting of one work, in a process of its own: the fastest of some runs per slice, the
-highest resident memory of the process in MiB, and how far that is above the memory before the first run. From one line
-to the next of a series one number changes, the others are those of `Setting`. `growth_<work>` is the largest ratio of
-the time per slice to that of any smaller number of slices: at most 1 where it falls or stays, up to the noise of the
-machine.
+One line of the table is one setting of one work: the fastest of some runs, per slice; the highest resident memory in
+MiB of a process that does nothing else, torch included; and how far its run raised that. From one line to the next of
+a series one number changes, the others are those of `Setting`; the lines of a series are timed in turn. `growth_<work>`
+is the largest ratio of the time per slice to that of any smaller number of slices: at most 1 where it falls or stays,
+up to the noise of the machine.
 
 `WORKS` and `SERIES` are where further works belong, such as the search and the correction of a whole scan.
 """
@@ -38,6 +38,7 @@ from benchmarks.projector_cases import plane_cases, smooth_object
 
 from benchmarks import machine
 
+STATUS = Path("/proc/self/status")
 REPEATS = 9
 
 
@@ -85,38 +86,43 @@ SERIES: dict[str, tuple[int, ...]] = {
 """Numbers that each attribute of a setting takes in turn; those of the threads follow from the machine."""
 
 
-def measured(name: str, setting: Setting) -> dict[str, float]:
-    """Return time and memory of a work in this process, which should be a fresh one.
+def times(name: str, settings: Sequence[Setting]) -> list[float]:
+    """Return the ms per slice of a work in every setting: the fastest of runs that take turns."""
+    works = {str(setting): partial(_run, WORKS[name](setting), setting.threads) for setting in settings}
+    seconds = machine.interleaved(works, REPEATS)
+    return [1e3 * seconds[str(setting)]["minimum_s"] / setting.slices for setting in settings]
 
-    Returns:
-        `ms_per_slice` (fastest run), `resident_mib` (highest of the process) and `rise_mib` (above that before).
+
+def memory(name: str, setting: Setting) -> dict[str, float]:
+    """Return `resident_mib`, the highest of this process, which should be a fresh one, and how far one run raised it.
+
+    The second figure, `rise_mib`, is above the memory with the data in place.
     """
-    machine.use_threads(setting.threads)
     work = WORKS[name](setting)
     before = _resident_mib()
-    seconds = machine.interleaved({name: work}, REPEATS)[name]["minimum_s"]
+    _run(work, setting.threads)
     after = _resident_mib()
-    return {"ms_per_slice": 1e3 * seconds / setting.slices, "resident_mib": after, "rise_mib": after - before}
+    return {"resident_mib": after, "rise_mib": after - before}
 
 
 def series(works: Sequence[str], numbers: Mapping[str, Sequence[int]], base: Setting) -> list[dict[str, Any]]:
-    """Measure every work along every series, each line in a process of its own."""
+    """Measure every work along every series: its times together, its memory in a process for each line."""
     context = multiprocessing.get_context("spawn")
     rows = []
     for name in works:
         for varied, values in numbers.items():
-            for value in values:
-                setting = replace(base, **{varied: value})
+            settings = [replace(base, **{varied: value}) for value in values]
+            for setting, ms_per_slice in zip(settings, times(name, settings), strict=True):
                 with ProcessPoolExecutor(1, mp_context=context) as pool:
-                    found = pool.submit(measured, name, setting).result()
-                rows.append({"work": name, "varied": varied, **asdict(setting), **found})
+                    taken = pool.submit(memory, name, setting).result()
+                rows.append({"work": name, "varied": varied, **asdict(setting), "ms_per_slice": ms_per_slice, **taken})
     return rows
 
 
 def growth(rows: Sequence[Mapping[str, Any]], work: str) -> float:
     """Return the largest ratio of the time per slice to that of a smaller number of slices."""
-    times = [row["ms_per_slice"] for row in rows if (row["work"], row["varied"]) == (work, "slices")]
-    return max((times[i] / min(times[:i]) for i in range(1, len(times))), default=1.0)
+    found = [row["ms_per_slice"] for row in rows if (row["work"], row["varied"]) == (work, "slices")]
+    return max((found[i] / min(found[:i]) for i in range(1, len(found))), default=1.0)
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -167,10 +173,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(work: Work, threads: int) -> None:
+    machine.use_threads(threads)
+    work()
+
+
 def _resident_mib() -> float:
     """Return the highest resident memory of this process so far."""
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest / (2**20 if sys.platform == "darwin" else 2**10)
+    if (
+        STATUS.exists()
+    ):  # what the system call tells on Linux begins with the memory of the process that started this one
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from benchmarks.projectors_report import scaling_table
 from benchmarks import scaling
 
 
-def test_a_run_measures_every_line_of_every_series(tmp_path, capsys):
+def test_a_run_measures_every_line_of_every_series(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(scaling.machine, "use_threads", lambda n: None)  # the tests after this one keep theirs
     path = tmp_path / "new" / "scaling.json"
     tiny = ["--slices", "1", "3", "--views", "8", "--sizes", "16", "--threads", "1"]
     scaling.main(["--json", str(path), "--works", "fbp", *tiny])
@@ -27,7 +28,7 @@ def test_a_run_measures_every_line_of_every_series(tmp_path, capsys):
 def test_memory_is_told_in_mib(name, monkeypatch):
     """torch alone takes more than 50 MiB, and nothing here a tebibyte."""
     monkeypatch.setattr(scaling.machine, "use_threads", lambda n: None)  # the tests after this one keep theirs
-    found = scaling.measured(name, scaling.Setting(slices=2, views=8, size=16))
+    found = scaling.memory(name, scaling.Setting(slices=2, views=8, size=16))
     assert 50 < found["resident_mib"] < 2**20
 
 
