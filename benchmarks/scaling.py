@@ -8,7 +8,8 @@ a series one number changes, the others are those of `Setting`; the lines of a s
 is the largest ratio of the time per slice to that of any smaller number of slices: at most 1 where it falls or stays,
 up to the noise of the machine.
 
-`WORKS` and `SERIES` are where further works belong, such as the search and the correction of a whole scan.
+The search runs with the shipped prior and few steps, which does not change what grows. `correction_resident_mib` is the
+highest resident memory while a scan of 100 slices of 512 x 512 pixels is corrected from and to files on disk.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import json
 import multiprocessing
 import resource
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -26,8 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import torch
+from monai.bundle import ConfigParser
+from numpy.lib.format import open_memmap
 
+from latentct.geometry import truncation_ray_mask
+from latentct.inferers import LatentReconstructionInferer, correct_volume
 from latentct.io.files import whole_file
 from latentct.projectors import make_projector
 from latentct.recon import fbp
@@ -39,7 +47,8 @@ from benchmarks.projector_cases import plane_cases, smooth_object
 from benchmarks import machine
 
 STATUS = Path("/proc/self/status")
-REPEATS = 9
+REPEATS = {"projector": 9, "fbp": 9, "search": 2}
+BUNDLE = Path("bundles/lsr_truncation")
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,44 @@ def fbp_work(setting: Setting) -> Work:
     return partial(fbp, y, grid, scan)
 
 
-WORKS: dict[str, Callable[[Setting], Work]] = {"projector": projector_work, "fbp": fbp_work}
+def search_work(setting: Setting) -> Work:
+    """Return a latent search of few steps on slices of a truncated scan."""
+    grid, scan = plane_cases(setting.size, setting.views, 3 * setting.size // 2)["parallel"]
+    inferer, network = shipped_search(rounds=(1,))
+    projector = make_projector(grid, scan)
+    ray_mask = torch.from_numpy(truncation_ray_mask(scan, grid.extent_mm[0] / 2))
+    y = projector(smooth_object(grid, setting.slices)) * ray_mask
+    return partial(inferer.reconstruct, y, network, projector=projector, ray_mask=ray_mask)
+
+
+def correction_memory(shape: Sequence[int], views: int, threads: int) -> dict[str, float]:
+    """Return the highest resident memory, and the seconds, of correcting a volume on disk with the shipped search."""
+    machine.use_threads(threads)
+    grid, scan = plane_cases(shape[-1], views, 3 * shape[-1] // 2)["parallel"]
+    inferer, network = shipped_search()
+    projector = make_projector(grid, scan)
+    ray_mask = torch.from_numpy(truncation_ray_mask(scan, grid.extent_mm[0] / 2))
+    with tempfile.TemporaryDirectory() as folder:
+        y = open_memmap(Path(folder) / "y.npy", "w+", np.float32, (shape[0], 1, *scan.sinogram_shape))
+        for i in range(shape[0]):  # one by one, so that the making takes no memory
+            y[i] = (projector(smooth_object(grid, 1)) * ray_mask)[0].numpy()
+        x_mu = open_memmap(Path(folder) / "x.npy", "w+", np.float32, (shape[0], 1, *grid.shape))
+        began = time.perf_counter()
+        correct_volume(inferer, network, y, projector=projector, ray_mask=ray_mask, x_mu=x_mu)
+    return {"resident_mib": _resident_mib(), "seconds": time.perf_counter() - began}
+
+
+def shipped_search(**changes: Any) -> tuple[LatentReconstructionInferer, torch.nn.Module]:
+    """Return the search of the bundle and its prior."""
+    parser = ConfigParser(ConfigParser.load_config_file(str(BUNDLE / "configs/inference.yaml")))
+    parser.read_meta(str(BUNDLE / "configs/metadata.json"))
+    parser["device"] = "$torch.device('cpu')"
+    inferer = parser.get_parsed_content("inferer")
+    vars(inferer).update(changes)
+    return inferer, parser.get_parsed_content("network")
+
+
+WORKS: dict[str, Callable[[Setting], Work]] = {"projector": projector_work, "fbp": fbp_work, "search": search_work}
 """What is measured, by name: from a setting to what a run does, data included."""
 SERIES: dict[str, tuple[int, ...]] = {
     "slices": (1, 2, 4, 8, 16, 32, 64, 128, 256),
@@ -86,10 +132,15 @@ SERIES: dict[str, tuple[int, ...]] = {
 """Numbers that each attribute of a setting takes in turn; those of the threads follow from the machine."""
 
 
+def search_numbers(numbers: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+    """Return what varies for the search: every other number of slices, since it takes a hundred times as long."""
+    return {"slices": numbers["slices"][::2]}
+
+
 def times(name: str, settings: Sequence[Setting]) -> list[float]:
     """Return the ms per slice of a work in every setting: the fastest of runs that take turns."""
     works = {str(setting): partial(_run, WORKS[name](setting), setting.threads) for setting in settings}
-    seconds = machine.interleaved(works, REPEATS)
+    seconds = machine.interleaved(works, REPEATS[name])
     return [1e3 * seconds[str(setting)]["minimum_s"] / setting.slices for setting in settings]
 
 
@@ -110,7 +161,7 @@ def series(works: Sequence[str], numbers: Mapping[str, Sequence[int]], base: Set
     context = multiprocessing.get_context("spawn")
     rows = []
     for name in works:
-        for varied, values in numbers.items():
+        for varied, values in (search_numbers(numbers) if name == "search" else numbers).items():
             settings = [replace(base, **{varied: value}) for value in values]
             for setting, ms_per_slice in zip(settings, times(name, settings), strict=True):
                 with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -156,6 +207,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     numbers["threads"] = tuple(range(1, given.threads + 1))
     rows = series(given.works, numbers, Setting(threads=given.threads))
     figures = {f"growth_{work}": growth(rows, work) for work in given.works}
+    if given.correction:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            taken = pool.submit(correction_memory, given.correction, 720, given.threads).result()
+        figures |= {f"correction_{name}": value for name, value in taken.items()}
     content = {**figures, "rows": rows, "cpu": machine.cpu_name(), "threads": given.threads}
     with whole_file(given.json) as partial_file:
         partial_file.write_text(json.dumps(content, indent=1) + "\n")
@@ -170,6 +225,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slices", type=int, nargs="+", default=SERIES["slices"], help="numbers of slices")
     parser.add_argument("--views", type=int, nargs="+", default=SERIES["views"], help="numbers of views")
     parser.add_argument("--sizes", type=int, nargs="+", default=SERIES["size"], help="numbers of pixels along an axis")
+    parser.add_argument("--correction", type=int, nargs=3, default=(100, 512, 512), help="volume that is corrected")
+    parser.add_argument("--no-correction", action="store_const", const=None, dest="correction")
     return parser
 
 

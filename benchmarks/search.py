@@ -2,7 +2,7 @@
 
     LATENTCT_DATA=/path/to/ct python benchmarks/search.py --json benchmarks/results/search.json [--threads 2]
 
-Slices of the 15 cm truncation task, one a patient, with the settings of the bundle. Three tables:
+Slices of the 15 cm truncation task, one a patient, with the settings of the bundle. Tables:
 
 * the time of a step (decode, project, misfit, back-project, decoder backward, update) over that of the decoder's
   forward and backward alone, at batch 16 on the prior's grid (`step_ratio`);
@@ -10,7 +10,8 @@ Slices of the 15 cm truncation task, one a patient, with the settings of the bun
   what the paper's 500 steps of Adam from N(0, I) converge to, and of what the default converges to with 200 steps more;
   all calls and seconds; the misfit and the error in HU within the body, inside and outside the field of measurement;
 * neighbouring slices of one volume, a wave after the other: starts at the neighbour's latents, and weights of the term
-  that holds neighbouring latents together.
+  that holds neighbouring latents together;
+* with `--whole`: the wall time of all slices of the split, patient by patient and in waves of all patients' slices.
 
 The learning rate of the paper's search is the one of 0.02, 0.05 and 0.2 with the lowest misfit on validation slices.
 """
@@ -23,31 +24,25 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numba
 import torch
-from monai.bundle import ConfigParser
 from torch import Tensor
 
-from latentct.geometry import field_of_measurement_mask
-from latentct.inferers import LatentReconstructionInferer
-from latentct.inferers.problem import ScannedPrior
 from latentct.inferers.search import lbfgs_search
-from latentct.inferers.wave import Wave
 from latentct.io.files import whole_file
 from latentct.projectors import make_projector
-from latentct.recon import fbp
-from latentct.transforms import body_mask
-from latentct.units import mu_to_hu
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder only, but these are one package
 
+from benchmarks.search_cases import Case, load, whole_split
+
 from benchmarks import search_methods as ways
 
-BUNDLE = Path("bundles/lsr_truncation")
 METHODS: dict[str, ways.Method] = {
     "Adam from N(0, I), 500 steps (paper)": ways.paper(0.2),
     "Adam from the encoder": ways.adam_from_encoder,
@@ -66,72 +61,6 @@ NEIGHBOURS: dict[str, dict[str, Any]] = {
     "coherence weight 1e-2": {"coherence_weight": 1e-2},
 }
 PAPER, CONVERGED = "Adam from N(0, I), 500 steps (paper)", "default and 200 steps more"
-
-
-@dataclass(frozen=True)
-class Case:
-    """Slices and who shall search them.
-
-    Attributes:
-        y: complete line integrals (S, 1, A, U); the search sees the measured ones only.
-        ray_mask: bool (A, U), True = measured.
-        network: the prior.
-        inferer: with the settings of the bundle.
-        scan: geometry of the rays.
-        inside: bool (H, W) on the prior's grid, the field of measurement.
-    """
-
-    y: Tensor
-    ray_mask: Tensor
-    network: torch.nn.Module
-    inferer: LatentReconstructionInferer
-    scan: Any
-    inside: Tensor
-
-    def wave(self) -> Wave:
-        """Return the slices as a wave of their own, on the prior's grid."""
-        projector = make_projector(self.inferer.prior_grid, self.scan)
-        problem = ScannedPrior(self.inferer, self.network, projector, self.ray_mask)
-        return Wave(problem, torch.where(self.ray_mask, self.y, 0.0), self.ray_mask)
-
-    def errors_hu(self, x_mu: Tensor) -> dict[str, float]:
-        """Return the mean absolute error within the body, inside and outside the field, means over slices."""
-        grid, mu_water = self.inferer.prior_grid, self.inferer.mu_water
-        reference = mu_to_hu(fbp(self.y, grid, self.scan), mu_water)
-        body = torch.from_numpy(body_mask(reference[:, 0].numpy(), grid.spacing_mm))[:, None]
-        error = (mu_to_hu(x_mu, mu_water) - reference).abs()
-        masks = {"mae_inside_hu": body & self.inside, "mae_outside_hu": body & ~self.inside}
-        return {
-            name: float((error.where(m, 0.0).sum((1, 2, 3)) / m.sum((1, 2, 3))).nanmean()) for name, m in masks.items()
-        }
-
-
-def load(given: argparse.Namespace) -> tuple[Case, Case]:
-    """Return slices of different patients, and neighbouring slices of the volume that has most of them."""
-    config = configuration(given, 1).get_parsed_content
-    dataset = config("validate::dataset")
-    items = [dataset[i] for i in range(min(given.slices, len(dataset)))]
-    config("network").requires_grad_(False)
-    inside = torch.from_numpy(field_of_measurement_mask(config("grid"), config("diameter_mm")))
-    y, ray_mask = torch.cat([_sinograms(item)[:1] for item in items]), torch.as_tensor(items[0]["ray_mask"])
-    apart = Case(y, ray_mask, config("network"), config("inferer"), config("scan"), inside)
-    volumes = configuration(given, 10**6).get_parsed_content("validate::dataset")
-    most = max(range(len(volumes)), key=lambda i: len(volumes.data[i]["image"][0]))
-    y = _sinograms(volumes[most])
-    middle = (len(y) - given.neighbours) // 2
-    return apart, replace(apart, y=y[max(0, middle) :][: given.neighbours])
-
-
-def configuration(given: argparse.Namespace, slices_per_volume: int) -> ConfigParser:
-    """Return the configuration of the bundle's `evaluating`."""
-    names = [str(BUNDLE / "configs" / name) for name in ("train.yaml", "evaluate.yaml")]
-    parser = ConfigParser(ConfigParser.load_config_files(names))
-    parser.read_meta(str(BUNDLE / "configs/metadata.json"))
-    options = {"manifest": given.manifest, "dataset_dir": given.dataset_dir, "split": given.split}
-    options |= {"limit": given.slices, "slices_per_volume": slices_per_volume}
-    parser.update({k: v for k, v in options.items() if v})
-    parser["device"] = "$torch.device('cpu')"
-    return parser
 
 
 def step_cost(case: Case, batch: int = 16) -> dict[str, float]:
@@ -200,6 +129,21 @@ def in_waves(case: Case) -> dict[str, dict[str, float]]:
     return rows
 
 
+def whole(case: Case, volumes: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Return what all slices take, patient by patient and with the slices of all patients in common waves."""
+    rows = {}
+    for name, parts in (("patient by patient", volumes), ("patients together", [len(case.y)])):
+        projector = make_projector(case.inferer.prior_grid, case.scan)
+        search = partial(case.inferer.reconstruct, network=case.network, projector=projector, ray_mask=case.ray_mask)
+        case.inferer.progress = False
+        began = time.perf_counter()
+        found = [search(torch.where(case.ray_mask, y, 0.0)) for y in case.y.split(list(parts))]
+        spent = {"seconds": time.perf_counter() - began, "misfit": float(torch.cat([f.misfit for f in found]).mean())}
+        rows[name] = spent | case.errors_hu(torch.cat([f.x_mu for f in found]))
+        print(name, {k: round(v, 4) for k, v in rows[name].items()}, flush=True)
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, measure, print and write."""
     given = _parser().parse_args(arguments)
@@ -212,14 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found |= step_cost(apart)
     found["methods"] = race(apart)
     found |= {"neighbouring_slices": len(neighbours.y), "neighbours": in_waves(neighbours)}
+    if given.whole:
+        case, volumes = whole_split(given, apart)
+        found |= {"whole_slices": len(case.y), "whole": whole(case, volumes)}
     print(_report(found))
     given.json.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(given.json) as path:
         path.write_text(json.dumps(found, indent=1) + "\n")
-
-
-def _sinograms(item: Mapping[str, Any]) -> Tensor:
-    return torch.as_tensor(item["sinogram"])[0, :, None].as_subclass(Tensor)
 
 
 def _report(found: Mapping[str, Any]) -> str:
@@ -227,7 +170,7 @@ def _report(found: Mapping[str, Any]) -> str:
         f"a step takes {found['step_ratio']:.2f} times the decoder's forward and backward, "
         f"{1e3 * found['decoder_s']:.0f} ms"
     ]
-    for table in ("methods", "neighbours"):
+    for table in [name for name in ("methods", "neighbours", "whole") if name in found]:
         columns = list(next(iter(found[table].values())))
         width = max(map(len, found[table]))
         lines += ["", " " * width + "".join(f"{c:>22}" for c in columns)]
@@ -244,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=numba.get_num_threads())
     parser.add_argument("--slices", type=int, default=12, help="number of patients, one slice each")
     parser.add_argument("--neighbours", type=int, default=32, help="number of neighbouring slices")
+    parser.add_argument("--whole", action="store_true", help="search all slices of the split as well, some minutes")
     parser.add_argument("--manifest")
     parser.add_argument("--dataset_dir")
     parser.add_argument("--split", default="test")

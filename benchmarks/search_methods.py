@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
@@ -166,7 +166,9 @@ class _GaussNewton:
         self.wave, self.z, self.scale = wave, z, scale
         self.weights = 2 * wave.weights / wave.n_rays[:, None, None, None]
         # torch's forward mode of group normalisation takes no channels-last tensors
-        network = copy.deepcopy(wave.problem.network).to(memory_format=torch.contiguous_format)
+        network = copy.deepcopy(wave.problem.network)
+        for norm in (m for m in network.modules() if isinstance(m, nn.GroupNorm)):
+            norm.register_forward_pre_hook(lambda _, x: (x[0].contiguous(),))
         self.forward_mode = copy.copy(wave.problem)
         self.forward_mode.network = network
         self.graph_z = z.detach().requires_grad_()

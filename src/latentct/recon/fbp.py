@@ -14,6 +14,9 @@ from latentct.projectors import Projector, backproject
 from latentct.recon.filters import padded_length, ramp_response
 from latentct.recon.weights import ray_weights
 
+WAVE = 32
+"""Slices that are filtered and back-projected together: enough to fill the vectors, few enough to stay in the cache."""
+
 PlaneScan = TypeVar("PlaneScan", bound=ParallelBeam | FanBeam)
 
 CACHED = 1 << 19
@@ -43,9 +46,15 @@ def fbp(y: torch.Tensor, grid: Grid, scan: ParallelBeam | FanBeam, filter_name: 
     weights = remembered_weights(scan)
     if isinstance(scan, FanBeam):
         weights = weights * np.cos(scan.fan_angles_rad())
-    weighted = y * torch.as_tensor(weights, dtype=y.dtype, device=y.device)
-    q, centred = ramp_filtered(weighted, scan, filter_name)
-    return backproject(q, grid, centred, weighted=True)
+    of_rays = torch.as_tensor(weights, dtype=y.dtype, device=y.device)
+
+    def reconstruct(part: torch.Tensor) -> torch.Tensor:
+        q, centred = ramp_filtered(part * of_rays, scan, filter_name)
+        return backproject(q, grid, centred, weighted=True)
+
+    slices = y.reshape(-1, 1, *y.shape[-2:])
+    x = torch.cat([reconstruct(part) for part in torch.split(slices, WAVE)])
+    return x.reshape(*y.shape[:-2], *grid.shape)
 
 
 def ramp_filtered(weighted: torch.Tensor, scan: PlaneScan, filter_name: str) -> tuple[torch.Tensor, PlaneScan]:
