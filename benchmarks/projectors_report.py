@@ -101,13 +101,16 @@ def scaling_table(found: Mapping[str, Any]) -> list[str]:
     lines = ["| slices | " + " | ".join(map(str, numbers)) + " |", "|---|" + "---|" * len(numbers)]
     for work in dict.fromkeys(row["work"] for row in rows):
         for title, key, digits in (("ms per slice", "ms_per_slice", 1), ("memory, MiB", "resident_mib", 0)):
-            cells = [f"{row[key]:.{digits}f}" for row in rows if row["work"] == work]
+            of = {row["slices"]: f"{row[key]:.{digits}f}" for row in rows if row["work"] == work}
+            cells = [of.get(n, "") for n in numbers]
             lines.append(f"| {work}, {title} | " + " | ".join(cells) + " |")
-    return [
-        *lines,
-        "",
-        f"{found['cpu']}, {found['threads']} threads; highest resident memory of a process, torch included.",
-    ]
+    note = f"{found['cpu']}, {found['threads']} threads; highest resident memory of a process, torch included."
+    if "correction_resident_mib" in found:
+        note += (
+            f" A scan of 100 slices of 512 x 512 pixels, corrected from and to disk, takes "
+            f"{found['correction_resident_mib']:.0f} MiB and {found['correction_seconds']:.0f} s."
+        )
+    return [*lines, "", note]
 
 
 def total_ms(row: Mapping[str, Any]) -> float:

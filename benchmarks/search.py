@@ -23,7 +23,7 @@ import copy
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from latentct.projectors import make_projector
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder only, but these are one package
 
 from benchmarks.search_cases import Case, load, whole_split
+from benchmarks.search_report import text_report
 
 from benchmarks import search_methods as ways
 
@@ -159,25 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.whole:
         case, volumes = whole_split(given, apart)
         found |= {"whole_slices": len(case.y), "whole": whole(case, volumes)}
-    print(_report(found))
+    print(text_report(found))
     given.json.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(given.json) as path:
         path.write_text(json.dumps(found, indent=1) + "\n")
-
-
-def _report(found: Mapping[str, Any]) -> str:
-    lines = [
-        f"a step takes {found['step_ratio']:.2f} times the decoder's forward and backward, "
-        f"{1e3 * found['decoder_s']:.0f} ms"
-    ]
-    for table in [name for name in ("methods", "neighbours", "whole") if name in found]:
-        columns = list(next(iter(found[table].values())))
-        width = max(map(len, found[table]))
-        lines += ["", " " * width + "".join(f"{c:>22}" for c in columns)]
-        for name, row in found[table].items():
-            cells = ["never" if row[c] is None else f"{row[c]:.4g}" for c in columns]
-            lines.append(f"{name:{width}}" + "".join(f"{cell:>22}" for cell in cells))
-    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
