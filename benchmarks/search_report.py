@@ -42,9 +42,9 @@ def search_table(found: Mapping[str, Any]) -> list[str]:
         lines.append("")
     return [
         *lines,
-        f"{found['slices']} {found['split']} patients, one slice each, then {found['neighbouring_slices']} neighbouring "
+        f"{found['slices']} {found['split']} patients, a slice each, then {found['neighbouring_slices']} neighbouring "
         f"slices of one volume in four waves; {found['threads']} threads. Calls are of the decoder, forward and "
-        "backward; the paper's misfit is what its 500 steps end with, plus 1 %; misfit: root mean square of the measured "
+        "backward; the paper's misfit is what its 500 steps end with, plus 1 %; misfit: root mean square of measured "
         f"line integrals. A step takes {found['step_ratio']:.2f} times the decoder's forward and backward alone "
         "(batch of 16).",
     ]
