@@ -59,6 +59,16 @@ def test_backends_agree(name):
     assert relative_error(compiled.T(y), reference.T(y)) < TOLERANCE["backends"]
 
 
+@pytest.mark.parametrize("n", [1, 2, 5, 17])
+@pytest.mark.parametrize(("backend", "name"), CASES)
+def test_rays_that_were_not_measured_are_not_read(backend, name, n):
+    projector = build(backend, name)
+    _, y = random_pair(projector, n, torch.float32)
+    ray_mask = torch.rand(projector.scan.sinogram_shape, generator=torch.Generator().manual_seed(3)) > 0.5
+    masked = projector.masked(ray_mask)
+    assert torch.equal(masked.T(torch.where(ray_mask, y, torch.nan)), masked.T(torch.where(ray_mask, y, 0.0)))
+
+
 @pytest.mark.parametrize(("backend", "name"), CASES)
 def test_masked_projector_knows_the_measured_rays_only(backend, name):
     projector = build(backend, name)

@@ -28,14 +28,16 @@ class NumbaPlaneProjector(Projector):
 
     def __init__(self, grid: Grid, scan: ParallelBeam | FanBeam) -> None:
         super().__init__(grid, scan)
+        self._measured: torch.Tensor | None = None
         self._set_rays(ray_table(grid, scan))
 
     def masked(self, ray_mask: torch.Tensor) -> Projector:
         """Return the projector whose other rays take no steps; see `Projector.masked`."""
         masks = ray_mask.reshape(-1, *self.scan.sinogram_shape)
         projector = copy.copy(self)
-        stop = np.where(masks.any(dim=0).cpu().numpy(), self._table.stop, self._table.start)
-        projector._set_rays(self._table._replace(stop=stop))
+        measured = masks.any(dim=0).cpu()
+        projector._set_rays(self._table._replace(stop=np.where(measured.numpy(), self._table.stop, self._table.start)))
+        projector._measured = measured if self._measured is None else measured & self._measured
         return projector if len(masks) == 1 else MaskedProjector(projector, ray_mask)
 
     def _set_rays(self, table: RayTable) -> None:
@@ -60,7 +62,9 @@ class NumbaPlaneProjector(Projector):
         x = y.new_empty(len(y), *self.grid.shape)
         for part, results in _parts(y, x):
             if len(part) <= FEW:
-                for one, result in zip(part, results, strict=True):
+                # what pixels gather, they read even where its weight is zero
+                known = part if self._measured is None else torch.where(self._measured, part, 0.0)
+                for one, result in zip(known, results, strict=True):
                     result.copy_(self._of_slice.backproject(one))
                 continue
             lanes = (0,) * lanes_for(len(part))
