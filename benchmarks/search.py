@@ -11,7 +11,8 @@ Slices of the 15 cm truncation task, one a patient, with the settings of the bun
   all calls and seconds; the misfit and the error in HU within the body, inside and outside the field of measurement;
 * neighbouring slices of one volume, a wave after the other: starts at the neighbour's latents, and weights of the term
   that holds neighbouring latents together;
-* with `--whole`: the wall time of all slices of the split, patient by patient and in waves of all patients' slices.
+* with `--parts whole`, some minutes: the wall time of all slices of the split, patient by patient and in waves that
+  hold the slices of several patients.
 
 The learning rate of the paper's search is the one of 0.02, 0.05 and 0.2 with the lowest misfit on validation slices.
 """
@@ -61,6 +62,7 @@ NEIGHBOURS: dict[str, dict[str, Any]] = {
     "coherence weight 1e-3": {"coherence_weight": 1e-3},
     "coherence weight 1e-2": {"coherence_weight": 1e-2},
 }
+PARTS = ("step", "methods", "neighbours")
 PAPER, CONVERGED = "Adam from N(0, I), 500 steps (paper)", "default and 200 steps more"
 
 
@@ -148,32 +150,32 @@ def whole(case: Case, volumes: Sequence[int]) -> dict[str, dict[str, float]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, measure, print and write."""
     given = _parser().parse_args(arguments)
-    if given.json.exists() and not given.overwrite:
-        raise SystemExit(f"{given.json} exists; --overwrite replaces it")
     torch.set_num_threads(given.threads)
     numba.set_num_threads(given.threads)
     apart, neighbours = load(given)
-    found: dict[str, Any] = {"threads": given.threads, "split": given.split, "slices": len(apart.y)}
-    found |= step_cost(apart)
-    found["methods"] = race(apart)
-    found |= {"neighbouring_slices": len(neighbours.y), "neighbours": in_waves(neighbours)}
-    if given.whole:
+    found: dict[str, Any] = json.loads(given.json.read_text()) if given.json.exists() else {}
+    found |= {"threads": given.threads, "split": given.split}
+    if "step" in given.parts:
+        found |= step_cost(apart)
+    if "methods" in given.parts:
+        found |= {"slices": len(apart.y), "methods": race(apart)}
+    if "neighbours" in given.parts:
+        found |= {"neighbouring_slices": len(neighbours.y), "neighbours": in_waves(neighbours)}
+    if "whole" in given.parts:
         case, volumes = whole_split(given, apart)
         found |= {"whole_slices": len(case.y), "whole": whole(case, volumes)}
     print(text_report(found))
-    given.json.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(given.json) as path:
         path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, required=True, help="file of the results")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file")
+    parser.add_argument("--json", type=Path, required=True, help="file of the results; parts not measured are kept")
+    parser.add_argument("--parts", nargs="+", choices=(*PARTS, "whole"), default=PARTS, help="what to measure")
     parser.add_argument("--threads", type=int, default=numba.get_num_threads())
     parser.add_argument("--slices", type=int, default=12, help="number of patients, one slice each")
     parser.add_argument("--neighbours", type=int, default=32, help="number of neighbouring slices")
-    parser.add_argument("--whole", action="store_true", help="search all slices of the split as well, some minutes")
     parser.add_argument("--manifest")
     parser.add_argument("--dataset_dir")
     parser.add_argument("--split", default="test")

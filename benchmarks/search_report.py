@@ -19,7 +19,9 @@ COLUMNS = {
 
 def text_report(found: Mapping[str, Any]) -> str:
     """Return all figures as text."""
-    lines = [f"step_ratio: {found['step_ratio']:.2f} (decoder alone {1e3 * found['decoder_s']:.0f} ms)"]
+    lines = []
+    if "step_ratio" in found:
+        lines.append(f"step_ratio: {found['step_ratio']:.2f} (decoder alone {1e3 * found['decoder_s']:.0f} ms)")
     for table in [name for name in TABLES if name in found]:
         columns = list(next(iter(found[table].values())))
         width = max(map(len, found[table]))
