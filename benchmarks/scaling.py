@@ -31,11 +31,9 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from numpy.lib.format import open_memmap
 
 from latentct.geometry import truncation_ray_mask
-from latentct.inferers import LatentReconstructionInferer, correct_volume
 from latentct.io.files import whole_file
 from latentct.projectors import make_projector
 from latentct.recon import fbp
@@ -88,7 +86,7 @@ def fbp_work(setting: Setting) -> Work:
 def search_work(setting: Setting) -> Work:
     """Return a latent search of few steps on slices of a truncated scan."""
     grid, scan = plane_cases(setting.size, setting.views, 3 * setting.size // 2)["parallel"]
-    inferer, network = shipped_search(rounds=(1,))
+    inferer, network = shipped_search(rounds=(1,), progress=False)
     projector = make_projector(grid, scan)
     ray_mask = torch.from_numpy(truncation_ray_mask(scan, grid.extent_mm[0] / 2))
     y = projector(smooth_object(grid, setting.slices)) * ray_mask
@@ -97,6 +95,8 @@ def search_work(setting: Setting) -> Work:
 
 def correction_memory(shape: Sequence[int], views: int, threads: int) -> dict[str, float]:
     """Return the highest resident memory, and the seconds, of correcting a volume on disk with the shipped search."""
+    from latentct.inferers import correct_volume
+
     machine.use_threads(threads)
     grid, scan = plane_cases(shape[-1], views, 3 * shape[-1] // 2)["parallel"]
     inferer, network = shipped_search()
@@ -112,8 +112,10 @@ def correction_memory(shape: Sequence[int], views: int, threads: int) -> dict[st
     return {"resident_mib": _resident_mib(), "seconds": time.perf_counter() - began}
 
 
-def shipped_search(**changes: Any) -> tuple[LatentReconstructionInferer, torch.nn.Module]:
-    """Return the search of the bundle and its prior."""
+def shipped_search(**changes: Any) -> tuple[Any, torch.nn.Module]:
+    """Return the search of the bundle, changed, and its prior."""
+    from monai.bundle import ConfigParser  # here, so that the processes of the other works start without it
+
     parser = ConfigParser(ConfigParser.load_config_file(str(BUNDLE / "configs/inference.yaml")))
     parser.read_meta(str(BUNDLE / "configs/metadata.json"))
     parser["device"] = "$torch.device('cpu')"
@@ -125,9 +127,9 @@ def shipped_search(**changes: Any) -> tuple[LatentReconstructionInferer, torch.n
 WORKS: dict[str, Callable[[Setting], Work]] = {"projector": projector_work, "fbp": fbp_work, "search": search_work}
 """What is measured, by name: from a setting to what a run does, data included."""
 SERIES: dict[str, tuple[int, ...]] = {
-    "slices": (1, 2, 4, 8, 16, 32, 64, 128, 256),
-    "views": (45, 90, 180, 360, 720),
-    "size": (64, 128, 256, 512),
+    "slices": (1, 4, 16, 32, 64, 128, 256),
+    "views": (90, 360, 720),
+    "size": (128, 256, 512),
 }
 """Numbers that each attribute of a setting takes in turn; those of the threads follow from the machine."""
 
