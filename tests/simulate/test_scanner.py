@@ -65,7 +65,9 @@ def test_every_energy_adds_to_what_the_beam_measures():
     assert list(parts) == ["water", "bone", "iron", "gold"]
     torch.testing.assert_close(parts["water"] + parts["bone"], x_mu * (1 - iron - gold))
     expected = scanner.beam.line_integrals({name: projector(part) for name, part in parts.items()})
-    torch.testing.assert_close(scanner.scan(x_mu, projector, {"iron": iron, "gold": gold}), expected)
+    found = scanner.scan(x_mu, projector, {"iron": iron, "gold": gold})
+    # materials are projected together and alone, which rounds differently, and behind gold next to nothing is left
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert (expected - projector(sum(parts.values()))).abs().max() > 1
 
 
