@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from latentct import __version__
-from latentct.cli import manifest, run
+from latentct.cli import bundles, manifest, predict, promote, register, rollback, run
 from latentct.errors import InputError
 
 app = typer.Typer(
@@ -16,8 +16,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.add_typer(manifest.app, name="manifest")
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run.run)
+app.add_typer(bundles.app, name="bundles")
+app.command(context_settings=_OVERRIDES)(run.run)
+app.command()(register.register)
+app.command(context_settings=_OVERRIDES)(promote.promote)
+app.command()(rollback.rollback)
+app.command()(predict.predict)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,0 +1,1 @@
+"""Bundles as folders: their configs, their faults, clean copies. Knows neither MONAI nor torch."""

@@ -1,0 +1,5 @@
+"""`latentct rollback`: give an alias back to the version before."""
+
+
+def rollback() -> None:
+    """Roll an alias back."""
