@@ -40,7 +40,7 @@ from latentct.projectors import make_projector
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a script sees its own folder only, but these are one package
 
-from benchmarks.search_cases import Case, load, whole_split
+from benchmarks.search_cases import Case, neighbouring_slices, patients_apart, whole_split
 from benchmarks.search_report import text_report
 
 from benchmarks import search_methods as ways
@@ -121,7 +121,7 @@ def in_waves(case: Case) -> dict[str, dict[str, float]]:
     rows = {}
     for name, settings in NEIGHBOURS.items():
         inferer = copy.copy(case.inferer)
-        vars(inferer).update(settings | {"batch_size": batch_size, "progress": False})
+        vars(inferer).update(settings | {"batch_size": batch_size})
         projector = make_projector(inferer.prior_grid, case.scan)
         began = time.perf_counter()
         measured = torch.where(case.ray_mask, case.y, 0.0)
@@ -138,7 +138,6 @@ def whole(case: Case, volumes: Sequence[int]) -> dict[str, dict[str, float]]:
     for name, parts in (("patient by patient", volumes), ("patients together", [len(case.y)])):
         projector = make_projector(case.inferer.prior_grid, case.scan)
         search = partial(case.inferer.reconstruct, network=case.network, projector=projector, ray_mask=case.ray_mask)
-        case.inferer.progress = False
         began = time.perf_counter()
         found = [search(torch.where(case.ray_mask, y, 0.0)) for y in case.y.split(list(parts))]
         spent = {"seconds": time.perf_counter() - began, "misfit": float(torch.cat([f.misfit for f in found]).mean())}
@@ -152,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
     torch.set_num_threads(given.threads)
     numba.set_num_threads(given.threads)
-    apart, neighbours = load(given)
+    apart = patients_apart(given)
     found: dict[str, Any] = json.loads(given.json.read_text()) if given.json.exists() else {}
     found |= {"threads": given.threads, "split": given.split}
     if "step" in given.parts:
@@ -160,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "methods" in given.parts:
         found |= {"slices": len(apart.y), "methods": race(apart)}
     if "neighbours" in given.parts:
+        neighbours = neighbouring_slices(given, apart)
         found |= {"neighbouring_slices": len(neighbours.y), "neighbours": in_waves(neighbours)}
     if "whole" in given.parts:
         case, volumes = whole_split(given, apart)

@@ -62,20 +62,24 @@ class Case:
         }
 
 
-def load(given: argparse.Namespace) -> tuple[Case, Case]:
-    """Return slices of different patients, and neighbouring slices of the volume that has most of them."""
+def patients_apart(given: argparse.Namespace) -> Case:
+    """Return slices of different patients."""
     config = configuration(given, 1, given.slices).get_parsed_content
     dataset = config("validate::dataset")
     items = [dataset[i] for i in range(min(given.slices, len(dataset)))]
     config("network").requires_grad_(False)
     inside = torch.from_numpy(field_of_measurement_mask(config("grid"), config("diameter_mm")))
     y, ray_mask = torch.cat([_sinograms(item)[:1] for item in items]), torch.as_tensor(items[0]["ray_mask"])
-    apart = Case(y, ray_mask, config("network"), config("inferer"), config("scan"), inside)
+    return Case(y, ray_mask, config("network"), config("inferer"), config("scan"), inside)
+
+
+def neighbouring_slices(given: argparse.Namespace, apart: Case) -> Case:
+    """Return neighbouring slices of the volume that has most of them."""
     volumes = configuration(given, 10**6, given.slices).get_parsed_content("validate::dataset")
     most = max(range(len(volumes)), key=lambda i: len(volumes.data[i]["image"][0]))
     y = _sinograms(volumes[most])
     middle = (len(y) - given.neighbours) // 2
-    return apart, replace(apart, y=y[max(0, middle) :][: given.neighbours])
+    return replace(apart, y=y[max(0, middle) :][: given.neighbours])
 
 
 def configuration(given: argparse.Namespace, slices_per_volume: int, limit: int | None) -> ConfigParser:

@@ -154,8 +154,8 @@ class FewViewComparison:
         frozen = FrozenOutputs(results)
         reference_hu = held_back.open(frozen)[K.IMAGE]
         body = bodies(reference_hu, measurement.projector.grid)
+        hu_range = self.hu_min, self.hu_max
         for name in names:
-            hu_range = self.hu_min, self.hu_max
             scores = volume_scores(frozen[name], measurement, self.mu_water, hu_range, reference_hu, body)
             rows = {v: {m: float(s[i]) for m, s in scores.items()} for i, v in enumerate(volumes)}
             timed = {volume: strict(row) | {"seconds": seconds[name]} for volume, row in rows.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
 from latentct.inferers.lsr import FloatArray, LatentReconstructionInferer
@@ -18,7 +17,7 @@ def correct_volume(
     projector: Projector,
     ray_mask: Tensor,
     x_mu: FloatArray,
-) -> npt.NDArray[np.float32]:
+) -> FloatArray:
     """Correct a scan of any number of slices in the memory of one wave.
 
     Input and output may lie on disk (`numpy.memmap`, or `numpy.load(..., mmap_mode="r")`); the slices of a wave are

@@ -11,11 +11,13 @@ import torch
 from latentct.geometry import ConeBeam, Grid, VectorConeBeam
 from latentct.projectors.base import Projector
 from latentct.projectors.cpu_upright import UprightProjector
-from latentct.projectors.numba_compile import BLOCKS_PER_THREAD
 from latentct.projectors.numba_cone import project_cone, project_cone_transposed
 from latentct.projectors.numba_lanes import LANES, lanes_for
 from latentct.projectors.rays import cone_vectors
 from latentct.projectors.upright_table import upright_table
+
+BLOCKS_PER_THREAD = 4
+"""Parts of the volume each thread gets in an adjoint, several so that uneven parts even out."""
 
 
 class NumbaConeProjector(Projector):

@@ -7,7 +7,7 @@ import torch
 from latentct.geometry import FanBeam, Grid, ParallelBeam
 from latentct.projectors.numba_slice import MARGIN, project_slice
 from latentct.projectors.numba_slice_transposed import project_slice_transposed
-from latentct.projectors.numba_window import N_LANES
+from latentct.projectors.numba_window import whole_vectors
 from latentct.projectors.rays import RayTable
 from latentct.projectors.slice_table import SliceTable, tiles
 
@@ -31,7 +31,7 @@ class SliceProjector:
         """Apply the transpose of `project` to line integrals (A, U)."""
         height, width = self._grid.shape
         values = torch.nn.functional.pad(y, (MARGIN, MARGIN)).numpy()
-        by_rows, by_columns = y.new_zeros(height, _whole(width)), y.new_zeros(width, _whole(height))
+        by_rows, by_columns = y.new_zeros(height, whole_vectors(width)), y.new_zeros(width, whole_vectors(height))
         row_weight, column_weight, _, _, at_zero, slope = self._table
         project_slice_transposed(
             values * row_weight,
@@ -50,11 +50,6 @@ class SliceProjector:
 def _bordered(x: torch.Tensor) -> torch.Tensor:
     """Return an image laid out for `project_slice`."""
     height, width = x.shape
-    bordered = x.new_zeros(height + 2, _whole(width + MARGIN + 2))
+    bordered = x.new_zeros(height + 2, whole_vectors(width + MARGIN + 2))
     bordered[1:-1, MARGIN + 1 : MARGIN + 1 + width] = x
     return bordered
-
-
-def _whole(n: int) -> int:
-    """Return the next multiple of the number of lanes."""
-    return -(-n // N_LANES) * N_LANES

@@ -9,7 +9,7 @@ from latentct.geometry import Grid
 from latentct.projectors.numba_layout import interleave, separate
 from latentct.projectors.numba_slice import MARGIN
 from latentct.projectors.numba_upright import project_upright, project_upright_transposed
-from latentct.projectors.numba_window import N_LANES, WINDOW
+from latentct.projectors.numba_window import WINDOW, whole_vectors
 from latentct.projectors.rays import IntArray
 from latentct.projectors.upright_table import UprightTable
 
@@ -26,7 +26,7 @@ class UprightProjector:
         columns, length_mm = self._columns(x, WINDOW), self._length_mm()
         (n_views, n_rows, n_columns), n_slices = length_mm.shape, len(x)
         interleave(x.contiguous().numpy(), columns.numpy(), 1, 1)
-        y = x.new_empty(n_views, n_columns, _whole(n_rows))
+        y = x.new_empty(n_views, n_columns, whole_vectors(n_rows))
         steps, traces, heights = self._table[:3]
         project_upright(columns.numpy(), y.numpy(), n_slices, _strides(columns), steps, traces, heights)
         return length_mm.mul_(y[..., :n_rows].transpose(1, 2))
@@ -34,7 +34,7 @@ class UprightProjector:
     def backproject(self, y: torch.Tensor) -> torch.Tensor:
         """Apply the transpose of `project` to line integrals (A, V, U)."""
         n_views, n_rows, n_columns = y.shape
-        values = y.new_zeros(n_views, n_columns, _whole(n_rows) + 2 * MARGIN)
+        values = y.new_zeros(n_views, n_columns, whole_vectors(n_rows) + 2 * MARGIN)
         values[..., MARGIN : MARGIN + n_rows] = self._length_mm().mul_(y).transpose(1, 2)
         x = y.new_empty(self._shape)
         columns = self._columns(x, 0).zero_()
@@ -45,7 +45,7 @@ class UprightProjector:
 
     def _columns(self, like: torch.Tensor, n_zeros: int) -> torch.Tensor:
         depth, height, width = self._shape
-        return like.new_empty(height + 2, width + 2, _whole(depth + n_zeros))
+        return like.new_empty(height + 2, width + 2, whole_vectors(depth + n_zeros))
 
     def _length_mm(self) -> torch.Tensor:
         """Return the length of each ray within a step, (A, V, U)."""
@@ -56,8 +56,3 @@ class UprightProjector:
 def _strides(columns: torch.Tensor) -> IntArray:
     """Return the strides along and across the trace of rays that step along y, then x."""
     return np.asarray([columns.stride()[:2], columns.stride()[1::-1]])
-
-
-def _whole(n: int) -> int:
-    """Return the next multiple of the number of lanes."""
-    return -(-n // N_LANES) * N_LANES

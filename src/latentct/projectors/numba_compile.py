@@ -18,8 +18,8 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-BLOCKS_PER_THREAD = 4
-"""Parts of the image each thread gets in an adjoint, several so that uneven parts even out."""
+OPTIONS = {"fastmath": True, "error_model": "numpy"}
+"""Relaxed floating point order, and division as the processor does it, without a test."""
 
 _pool_lock = threading.Lock()
 _forked = threading.Event()
@@ -50,16 +50,16 @@ def kernel(function: Function) -> Function:
 def _kept(function: Function, **options: bool) -> Function:
     """Compile with a cache on disk, or without one where numba finds no folder that it may write to."""
     try:
-        return cast("Function", numba.njit(fastmath=True, error_model="numpy", cache=True, **options)(function))
+        return cast("Function", numba.njit(cache=True, **OPTIONS, **options)(function))
     except RuntimeError:
-        return cast("Function", numba.njit(fastmath=True, error_model="numpy", **options)(function))
+        return cast("Function", numba.njit(**OPTIONS, **options)(function))
 
 
 def compiled(function: Function) -> Function:
     """Compile a function that kernels call, for one thread."""
-    return cast("Function", numba.njit(fastmath=True, error_model="numpy")(function))
+    return cast("Function", numba.njit(**OPTIONS)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile a helper into the kernels that call it."""
-    return cast("Function", numba.njit(fastmath=True, error_model="numpy", inline="always")(function))
+    return cast("Function", numba.njit(inline="always", **OPTIONS)(function))

@@ -14,6 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from latentct.projectors.numba_vectors import broadcast
+
 LANES = (1, 4, 8)
 """Lengths of the last axis for which kernels are compiled; on the machines that we know 2 items cost as much as 4."""
 
@@ -122,10 +124,7 @@ class _Cells:
 
     def times(self, value: Any, weight: Any) -> Any:
         """Return the numbers times a single one."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        one = self.builder.insert_element(undefined, weight, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.n), [0] * self.n)
-        return self.builder.fmul(value, self.builder.shuffle_vector(one, undefined, zeros), flags=("fast",))
+        return self.builder.fmul(value, broadcast(self.builder, weight, self.n), flags=("fast",))
 
     def sum(self, a: Any, b: Any) -> Any:
         """Return the sums of the numbers of two cells."""

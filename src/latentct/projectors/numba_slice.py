@@ -14,14 +14,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from latentct.projectors.numba_compile import kernel
+from latentct.projectors.numba_compile import compiled, kernel
 from latentct.projectors.numba_window import (
     N_LANES,
     WINDOW,
     Vector,
     as_vector,
     following,
-    helper,
     keep,
     lines,
     load,
@@ -67,7 +66,7 @@ def project_slice(
             store(y, ray, _chunk(by_columns, column_weight, start, stop, at_zero, slope, ray) + along_rows)
 
 
-@helper
+@compiled
 def _chunk(
     image: Float32Array,
     weight: Float32Array,
@@ -89,7 +88,7 @@ def _chunk(
     return load(weight, ray) * total
 
 
-@helper
+@compiled
 def _extent(weight: Float32Array, start: IntArray, stop: IntArray, ray: int) -> tuple[int, int, int, int]:
     """Return first and last ray with a weight among sixteen, their first step and one past their last."""
     first, last, step, end = ray + N_LANES, ray, 1 << 60, 0
@@ -100,14 +99,14 @@ def _extent(weight: Float32Array, start: IntArray, stop: IntArray, ray: int) -> 
     return first, last, step, end
 
 
-@helper
+@compiled
 def _widest(at_zero: FloatArray, slope: FloatArray, first: int, last: int, step: int, end: int) -> float:
     """Return the largest distance of two rays at the steps from ``step`` to ``end``."""
     apart, diverging = at_zero.flat[last] - at_zero.flat[first], slope.flat[last] - slope.flat[first]
     return max(abs(apart + diverging * step), abs(apart + diverging * (end - 1)))
 
 
-@helper
+@compiled
 def _part(
     image: Float32Array, at_zero: FloatArray, slope: FloatArray, ray: int, first: int, last: int, step: int, end: int
 ) -> Vector:

@@ -12,7 +12,7 @@ import math
 import numba
 import numpy as np
 
-from latentct.projectors.numba_compile import kernel
+from latentct.projectors.numba_compile import compiled, kernel
 from latentct.projectors.numba_slice import MARGIN, Float32Array, FloatArray, IntArray
 from latentct.projectors.numba_window import (
     N_LANES,
@@ -20,7 +20,6 @@ from latentct.projectors.numba_window import (
     Vector,
     following,
     hat,
-    helper,
     keep,
     lane_numbers,
     lines,
@@ -67,7 +66,7 @@ def project_slice_transposed(
             _band(column_values, by_columns, column_tiles, ends[1], at_zero, slope, band)
 
 
-@helper
+@compiled
 def _band(
     values: Float32Array,
     x: Float32Array,
@@ -109,7 +108,7 @@ def _band(
             )
 
 
-@helper
+@compiled
 def _tile(
     values: Float32Array,
     x: Float32Array,
@@ -152,7 +151,7 @@ def _tile(
         skipped += few
 
 
-@helper
+@compiled
 def _fitting(n: int, change: float, room: float) -> tuple[int, float]:
     """Return how many of ``n`` pixels see rays within ``room`` of one another, and the room that they leave."""
     if (n - 1) * abs(change) > room:
@@ -160,7 +159,7 @@ def _fitting(n: int, change: float, room: float) -> tuple[int, float]:
     return n, room - (n - 1) * abs(change)
 
 
-@helper
+@compiled
 def _gather(
     values: Float32Array,
     x: Float32Array,

@@ -13,7 +13,7 @@ import math
 import numba
 import numpy as np
 
-from latentct.projectors.numba_compile import kernel
+from latentct.projectors.numba_compile import compiled, kernel
 from latentct.projectors.numba_slice import MARGIN, Float32Array, FloatArray, IntArray
 from latentct.projectors.numba_window import (
     N_LANES,
@@ -22,7 +22,6 @@ from latentct.projectors.numba_window import (
     as_vector,
     following,
     hat,
-    helper,
     lane_numbers,
     load,
     lookup,
@@ -69,7 +68,7 @@ def project_upright(
             store(y, column * n_rows + row, total)
 
 
-@helper
+@compiled
 def _follow(
     strides: IntArray,
     steps: IntArray,
@@ -92,7 +91,7 @@ def _follow(
         places[step - start, 1] = far_zero + far_slope * step
 
 
-@helper
+@compiled
 def _chunk(
     x: Float32Array,
     n_slices: int,
@@ -146,7 +145,7 @@ def project_upright_transposed(
             _band(y, x, strides, steps, traces, heights, axis, band * BAND_STEPS, layer * BAND_SLICES)
 
 
-@helper
+@compiled
 def _band(
     y: Float32Array,
     x: Float32Array,
@@ -177,7 +176,7 @@ def _band(
                 _raise(y, x, across, cells, stop - start, rows, weights, above, rows_up, n_rays, n_windows, ray, first)
 
 
-@helper
+@compiled
 def _spread_rows(
     places: FloatArray, n_steps: int, rise_step: float, rows: FloatArray, weights: Float32Array
 ) -> tuple[int, int]:
@@ -203,7 +202,7 @@ def _spread_rows(
     return n_rays, (widest + n_rays) // WINDOW + 1
 
 
-@helper
+@compiled
 def _raise(
     y: Float32Array,
     x: Float32Array,

@@ -97,11 +97,7 @@ def fma(typing_context: Any, total: Any, cell: Any, weight: Any) -> Any:
     """Return ``total + weight * cell`` for a single weight."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        undefined, zero = ir.Constant(_vector(cell.n), ir.Undefined), ir.Constant(ir.IntType(32), 0)
-        one = builder.insert_element(undefined, arguments[2], zero)
-        zero_each = ir.Constant(ir.VectorType(ir.IntType(32), cell.n), [0] * cell.n)
-        weights = builder.shuffle_vector(one, undefined, zero_each)
-        product = builder.fmul(arguments[1], weights, flags=("fast",))
+        product = builder.fmul(arguments[1], broadcast(builder, arguments[2], cell.n), flags=("fast",))
         return builder.fadd(arguments[0], product, flags=("fast",))
 
     return cell(total, cell, types.float32), build
@@ -115,6 +111,13 @@ def add(typing_context: Any, a: Any, b: Any) -> Any:
         return builder.fadd(arguments[0], arguments[1], flags=("fast",))
 
     return a(a, b), build
+
+
+def broadcast(builder: Any, value: Any, n: int) -> Any:
+    """Return the instructions for ``n`` copies of a number of any type side by side."""
+    undefined = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
+    one = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n))
 
 
 def _vector(n: int) -> ir.VectorType:

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core.datamodel import models, register_default
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin
 
-from latentct.projectors.numba_compile import Function
+from latentct.projectors.numba_vectors import broadcast
 
 N_LANES = 16
 WINDOW = 2 * N_LANES
@@ -29,6 +28,16 @@ WINDOW = 2 * N_LANES
 
 Vector = Any
 """Annotation of a vector in a kernel."""
+
+
+def whole_vectors(n: int) -> int:
+    """Return the next multiple of the number of lanes.
+
+    >>> [whole_vectors(n) for n in (1, 16, 17)]
+    [16, 16, 32]
+    """
+    return -(-n // N_LANES) * N_LANES
+
 
 _FLOATS, _INTS, _DOUBLES = (
     ir.VectorType(element, N_LANES) for element in (ir.FloatType(), ir.IntType(32), ir.DoubleType())
@@ -49,13 +58,6 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
     def __init__(self, manager: Any, numba_type: VectorType) -> None:
         super().__init__(manager, numba_type, _FLOATS if numba_type == vector else _INTS)
-
-
-def helper(function: Function) -> Function:
-    """Compile a function that kernels call, which may take and return vectors."""
-    return cast(
-        "Function", numba.njit(fastmath=True, error_model="numpy")(function)
-    )  # kept on disk as part of the kernels
 
 
 @intrinsic
@@ -245,9 +247,7 @@ def _constant(llvm_type: Any, value: float) -> Any:
 
 
 def _broadcast(builder: Any, value: Any) -> Any:
-    undefined = ir.Constant(ir.VectorType(value.type, N_LANES), ir.Undefined)
-    one = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, undefined, _constant(_INTS, 0))
+    return broadcast(builder, value, N_LANES)
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, place: Any, llvm_type: Any) -> Any:
