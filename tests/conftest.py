@@ -1,11 +1,21 @@
 """Fixtures that several folders of tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from latentct.io.nifti import write_volume
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _store_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests record, and processes they start, out of the store of this checkout."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('store')}/mlruns.db")
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        yield
 
 
 @pytest.fixture

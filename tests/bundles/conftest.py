@@ -96,18 +96,18 @@ def monai_command(bundle: Path, run_id: str, *configs: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a process that runs this checkout on a few CPU threads and tracks beside its results."""
-    kept = {key: value for key, value in os.environ.items() if key not in {"MLFLOW_TRACKING_URI", "LATENTCT_DATA"}}
+    """The environment of a process that runs this checkout on a few CPU threads."""
+    kept = {key: value for key, value in os.environ.items() if key not in {"LATENTCT_DATA", "MLFLOW_RUN_ID"}}
     few_threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
     return kept | few_threads | {"PYTHONPATH": str(checks.ROOT / "src")}
 
 
 def start(arguments: list[str], output_dir: Path) -> subprocess.Popen[str]:
-    """Start Python with arguments and an `output_dir`, from the project's root."""
+    """Start Python with arguments and an `output_dir`, from the project's root, with a store below that folder."""
     return subprocess.Popen(
         [sys.executable, *arguments, "--output_dir", str(output_dir)],
         cwd=checks.ROOT,
-        env=environment(),
+        env=environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{output_dir}/mlflow/mlruns.db"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

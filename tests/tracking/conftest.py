@@ -18,8 +18,9 @@ ITERATIONS = 6
 
 
 @pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test a store of its own, made when something is recorded."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlruns.db")
     monkeypatch.delenv("RANK", raising=False)
 
 
@@ -43,31 +44,32 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def runs(output_dir: Path, experiment: str = "exp") -> list[Any]:
-    """All runs of the default store, oldest first."""
-    client = MlflowClient(tracking_uri=tracking_uri(output_dir))
+def runs(experiment: str = "exp") -> list[Any]:
+    """All runs of the test's store, oldest first."""
+    client = MlflowClient(tracking_uri=tracking_uri())
     found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     return sorted(found, key=lambda run: run.info.start_time)
 
 
-def points(output_dir: Path, run_id: str, name: str) -> list[tuple[int, float]]:
+def points(run_id: str, name: str) -> list[tuple[int, float]]:
     """(step, value) of one curve."""
-    client = MlflowClient(tracking_uri=tracking_uri(output_dir))
+    client = MlflowClient(tracking_uri=tracking_uri())
     return [(point.step, point.value) for point in client.get_metric_history(run_id, name)]
 
 
-def artifacts(output_dir: Path, run_id: str, folder: str = "") -> list[str]:
+def artifacts(run_id: str, folder: str = "") -> list[str]:
     """Paths of the artifacts below a folder of a run."""
-    client = MlflowClient(tracking_uri=tracking_uri(output_dir))
+    client = MlflowClient(tracking_uri=tracking_uri())
     names = []
     for item in client.list_artifacts(run_id, folder):
-        names += artifacts(output_dir, run_id, item.path) if item.is_dir else [item.path]
+        names += artifacts(run_id, item.path) if item.is_dir else [item.path]
     return names
 
 
-def artifact_path(output_dir: Path, run_id: str, name: str) -> Path:
-    """Where an artifact of the default store lies."""
-    (found,) = (output_dir / "mlflow" / "artifacts" / run_id).rglob(name)
+def artifact_path(run_id: str, name: str) -> Path:
+    """Where an artifact of the test's store lies."""
+    store = Path(tracking_uri().removeprefix("sqlite:///")).parent
+    (found,) = (store / "artifacts" / run_id).rglob(name)
     return found
 
 

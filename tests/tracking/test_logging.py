@@ -43,7 +43,7 @@ def test_finished_training_leaves_curves_params_and_status(tmp_path: Path, manif
         tmp_path, "exp", "first", params={"lsr": {"steps": 7}, "seed": 3}, manifest=manifest, log_every=2
     )
     make_trainer(tracker, epochs=2).run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert (run.info.status, run.info.run_name) == ("FINISHED", "first")
     assert run.data.params["lsr.steps"] == "7"
     assert run.data.params["seed"] == "3"
@@ -51,18 +51,18 @@ def test_finished_training_leaves_curves_params_and_status(tmp_path: Path, manif
     assert run.data.tags["stage"] == "train"
     assert run.data.tags["version.monai"].startswith("1.")
     assert len(run.data.tags["manifest.sha256"]) == 64
-    losses = points(tmp_path, run.info.run_id, "train/loss")
+    losses = points(run.info.run_id, "train/loss")
     assert [step for step, _ in losses] == [1, *range(2, 2 * ITERATIONS + 1, 2)]
     assert all(np.isfinite(value) for _, value in losses)
-    assert points(tmp_path, run.info.run_id, "train/lr")[0] == (1, 0.25)
+    assert points(run.info.run_id, "train/lr")[0] == (1, 0.25)
 
 
 def test_validation_lands_in_the_run_at_the_trainers_epoch(tmp_path: Path) -> None:
     make_trainer(MLflowTracker(tmp_path, "exp"), epochs=3).run()
-    (run,) = runs(tmp_path)
-    assert [step for step, _ in points(tmp_path, run.info.run_id, "val/mae")] == [1, 2, 3]
-    assert artifacts(tmp_path, run.info.run_id, "slices") == [f"slices/epoch_{epoch:05d}.png" for epoch in (1, 2, 3)]
-    picture = grey_levels(artifact_path(tmp_path, run.info.run_id, "epoch_00003.png"))
+    (run,) = runs()
+    assert [step for step, _ in points(run.info.run_id, "val/mae")] == [1, 2, 3]
+    assert artifacts(run.info.run_id, "slices") == [f"slices/epoch_{epoch:05d}.png" for epoch in (1, 2, 3)]
+    picture = grey_levels(artifact_path(run.info.run_id, "epoch_00003.png"))
     assert picture.shape == (3 * 12, 3 * 12)  # three slices of 8 x 8 with a margin of two pixels, in three columns
     # image 2 of the loader is 0.2, that is -200 HU: 40 % of the window of 2000 HU
     assert picture[24 + 6, 6] == round(0.4 * 255)
@@ -74,10 +74,10 @@ def test_crash_is_failed_with_the_error_and_the_points_before_it(tmp_path: Path)
     )
     with pytest.raises(ArithmeticError, match="loss is NaN"):
         trainer.run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert run.info.status == "FAILED"
     assert run.data.tags["error"] == "ArithmeticError: loss is NaN"
-    assert len(points(tmp_path, run.info.run_id, "train/loss")) == 3
+    assert len(points(run.info.run_id, "train/loss")) == 3
 
 
 def test_crash_in_a_later_handler_is_failed_too(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_crash_in_a_later_handler_is_failed_too(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="disk full"):
         make_trainer(MLflowTracker(tmp_path, "exp"), epochs=1, extra=(FullDisk(),)).run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert run.info.status == "FAILED"
 
 
 def test_crash_in_the_first_iteration_is_failed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(RuntimeError("x"), call=1)).run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "RuntimeError: x")
 
 
@@ -115,7 +115,7 @@ def test_bad_input_in_the_first_iteration_leaves_nothing(tmp_path: Path, wrapped
 def test_run_begins_when_the_engine_does(tmp_path: Path) -> None:
     before = time.time()
     make_trainer(MLflowTracker(tmp_path, "exp"), epochs=1).run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert before - 1 <= run.info.start_time / 1000 <= time.time()
     assert run.info.end_time >= run.info.start_time
 
@@ -124,16 +124,16 @@ def test_interrupt_is_killed(tmp_path: Path) -> None:
     trainer = make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(KeyboardInterrupt(), call=2))
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert [run.info.status for run in runs(tmp_path)] == ["KILLED"]
+    assert [run.info.status for run in runs()] == ["KILLED"]
 
 
 def test_a_crashed_run_is_not_continued_by_the_next(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         make_trainer(MLflowTracker(tmp_path, "exp", log_every=1), loss=FailingLoss(RuntimeError("x"), call=2)).run()
     make_trainer(MLflowTracker(tmp_path, "exp", log_every=1), epochs=1).run()
-    first, second = runs(tmp_path)
+    first, second = runs()
     assert (first.info.status, second.info.status) == ("FAILED", "FINISHED")
-    assert [step for step, _ in points(tmp_path, second.info.run_id, "train/loss")] == list(range(1, ITERATIONS + 1))
+    assert [step for step, _ in points(second.info.run_id, "train/loss")] == list(range(1, ITERATIONS + 1))
 
 
 def test_resume_continues_the_noted_run(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_resume_continues_the_noted_run(tmp_path: Path) -> None:
         make_trainer(MLflowTracker(tmp_path, "exp"), loss=FailingLoss(RuntimeError("x"), call=2)).run()
     trainer = make_trainer(MLflowTracker(tmp_path, "exp", params={"max_epochs": 4}, resume=True), epochs=4)
     trainer.run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert run.info.status == "FINISHED"
     assert run.data.params["max_epochs"] == "2"
     assert run.data.tags["changed.max_epochs"] == "4"
@@ -150,16 +150,16 @@ def test_resume_continues_the_noted_run(tmp_path: Path) -> None:
 
 def test_resume_without_a_note_starts_a_run(tmp_path: Path) -> None:
     make_trainer(MLflowTracker(tmp_path, "exp", resume=True), epochs=1).run()
-    assert [run.info.status for run in runs(tmp_path)] == ["FINISHED"]
+    assert [run.info.status for run in runs()] == ["FINISHED"]
 
 
 def test_two_processes_at_once_do_not_mix(tmp_path: Path) -> None:
     programs = [start_program(tmp_path, value) for value in (1.0, 2.0)]
     assert [program.wait() for program in programs] == [0, 0]
     values = []
-    for run in runs(tmp_path):
+    for run in runs():
         assert run.info.status == "FINISHED"
-        curve = points(tmp_path, run.info.run_id, "train/loss")
+        curve = points(run.info.run_id, "train/loss")
         assert [step for step, _ in curve] == list(range(1, 41))
         values.append({value for _, value in curve})
     assert sorted(values, key=min) == [{1.0}, {2.0}]
@@ -167,16 +167,16 @@ def test_two_processes_at_once_do_not_mix(tmp_path: Path) -> None:
 
 def test_a_process_that_ends_early_closes_its_run(tmp_path: Path) -> None:
     assert start_program(tmp_path, 5.0, "exit").wait() == 0
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert run.info.status == "KILLED"
     assert run.data.metrics["last"] == 5.0
 
 
 def test_a_run_left_open_by_a_dead_process_is_closed_by_the_next(tmp_path: Path) -> None:
     assert start_program(tmp_path, 1.0, "kill").wait() < 0
-    assert [run.info.status for run in runs(tmp_path)] == ["RUNNING"]
+    assert [run.info.status for run in runs()] == ["RUNNING"]
     make_trainer(MLflowTracker(tmp_path, "exp"), epochs=1).run()
-    assert [run.info.status for run in runs(tmp_path)] == ["KILLED", "FINISHED"]
+    assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
 
 
 def test_only_the_first_process_of_a_job_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,10 +203,10 @@ def test_config_that_builds_the_tracker_is_kept_without_paths(tmp_path: Path, ma
         }
     )
     make_trainer(parser.get_parsed_content("tracker"), epochs=1).run()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert run.data.params["seed"] == "11"
     assert "epochs" not in run.data.params
-    kept = artifact_path(tmp_path, run.info.run_id, "resolved.yaml").read_text()
+    kept = artifact_path(run.info.run_id, "resolved.yaml").read_text()
     config = yaml.safe_load(kept)
     assert config["ckpt"] == "$@output_dir + '/models/model.pt'"
     assert config["tracker"]["manifest"] == "<path>/set.json"
@@ -222,13 +222,13 @@ def test_artifacts_keep_their_folders(tmp_path: Path) -> None:
     tracker = MLflowTracker(tmp_path, "exp")
     make_trainer(tracker, epochs=1).run()
     tracker.run.log_artifact(tmp_path / "out", "report")
-    (run,) = runs(tmp_path)
-    assert artifacts(tmp_path, run.info.run_id, "report") == ["report/a/figure.png", "report/b/figure.png"]
+    (run,) = runs()
+    assert artifacts(run.info.run_id, "report") == ["report/a/figure.png", "report/b/figure.png"]
 
 
 def test_store_named_by_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/central/all.db")
     make_trainer(MLflowTracker(tmp_path / "out", "exp"), epochs=1).run()
-    (run,) = runs(tmp_path / "out")
+    (run,) = runs()
     assert not (tmp_path / "out" / "mlflow").exists()
     assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path / "central")

@@ -21,9 +21,9 @@ def test_means_and_files_land_in_the_run(tmp_path: Path, figure: object) -> None
     make_trainer(tracker, epochs=1).run()
     ResultPublisher(tracker)({"methods": {"lsr": {"mae_inside_hu": figure}}}, results)
     tracker.run.flush()
-    (run,) = runs(tmp_path)
+    (run,) = runs()
     assert run.data.metrics["lsr/mae_inside_hu"] == 15.0
-    assert artifacts(tmp_path, run.info.run_id, "results") == ["results/figure_worst.png", "results/metrics.json"]
+    assert artifacts(run.info.run_id, "results") == ["results/figure_worst.png", "results/metrics.json"]
 
 
 def test_a_process_that_does_not_record_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

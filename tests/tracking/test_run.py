@@ -19,12 +19,12 @@ def test_block_that_ends_is_finished_with_its_metrics_and_files(tmp_path: Path) 
     with track_run(tmp_path, "exp", stage="evaluate", params={"fov": {"mm": 150}}) as run:
         run.log_metrics(METRICS)
         run.log_artifact(tmp_path / "metrics.json")
-    (kept,) = runs(tmp_path)
+    (kept,) = runs()
     assert kept.info.status == "FINISHED"
     assert kept.data.params == {"fov.mm": "150"}
     prefix = "methods.lsr.mae_inside_hu"
     assert kept.data.metrics == {f"{prefix}.mean": 15.0, f"{prefix}.ci95.0": 14.0, f"{prefix}.ci95.1": 16.0}
-    assert artifacts(tmp_path, kept.info.run_id) == ["metrics.json"]
+    assert artifacts(kept.info.run_id) == ["metrics.json"]
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
@@ -32,7 +32,7 @@ def test_block_that_raises_is_closed_and_raises_on(tmp_path: Path, error: BaseEx
     with pytest.raises(type(error)), track_run(tmp_path, "exp", stage="infer") as run:
         run.log_metrics({"before": 1.0})
         raise error
-    (kept,) = runs(tmp_path)
+    (kept,) = runs()
     assert kept.info.status == status
     assert kept.data.metrics == {"before": 1.0}
     assert kept.data.tags["error"].startswith(type(error).__name__)
@@ -43,7 +43,7 @@ def test_error_tag_names_no_path_and_no_patient(tmp_path: Path, manifest: Path) 
     message = f"cannot read '{tmp_path}/with blank/scan 1.nii.gz' of patient JaneDoe ({tmp_path}/x/y.txt)"
     with pytest.raises(OSError), track_run(tmp_path, "exp", stage="infer", manifest=manifest):
         raise OSError(message)
-    (kept,) = runs(tmp_path)
+    (kept,) = runs()
     assert kept.data.tags["error"] == "OSError: cannot read '<path>' of patient <patient> (<path>)"
 
 
@@ -52,30 +52,30 @@ def test_all_buffered_metrics_arrive_in_order(tmp_path: Path) -> None:
     with track_run(tmp_path, "exp", stage="train") as run:
         for step in range(count):
             run.log_metrics({"loss": 1.0 / (step + 1)}, step)
-    (kept,) = runs(tmp_path)
-    assert points(tmp_path, kept.info.run_id, "loss") == [(step, 1.0 / (step + 1)) for step in range(count)]
+    (kept,) = runs()
+    assert points(kept.info.run_id, "loss") == [(step, 1.0 / (step + 1)) for step in range(count)]
 
 
 def test_metrics_wait_in_memory_until_flushed(tmp_path: Path) -> None:
     run = open_run(tmp_path, "exp", stage="train")
     run.log_metrics({"loss": 1.0}, 1)
-    assert points(tmp_path, run.run_id, "loss") == []
+    assert points(run.run_id, "loss") == []
     run.flush()
-    assert points(tmp_path, run.run_id, "loss") == [(1, 1.0)]
+    assert points(run.run_id, "loss") == [(1, 1.0)]
     run.finish()
 
 
 def test_nan_is_kept_as_nan(tmp_path: Path) -> None:
     with track_run(tmp_path, "exp", stage="train") as run:
         run.log_metrics({"loss": math.nan})
-    (kept,) = runs(tmp_path)
+    (kept,) = runs()
     assert math.isnan(kept.data.metrics["loss"])
 
 
 def test_many_params_and_long_values_are_kept(tmp_path: Path) -> None:
     with track_run(tmp_path, "exp", stage="train", params={f"p{i}": i for i in range(250)} | {"long": "x" * 20000}):
         pass
-    (kept,) = runs(tmp_path)
+    (kept,) = runs()
     assert len(kept.data.params) == 251
     assert kept.data.params["p249"] == "249"
 
@@ -83,9 +83,9 @@ def test_many_params_and_long_values_are_kept(tmp_path: Path) -> None:
 def test_resumed_run_keeps_each_config(tmp_path: Path) -> None:
     open_run(tmp_path, "exp", stage="train", config={"epochs": 1}).finish()
     open_run(tmp_path, "exp", stage="train", config={"epochs": 2}, resume=True).finish()
-    (kept,) = runs(tmp_path)
-    assert artifact_path(tmp_path, kept.info.run_id, "resolved.yaml").read_text() == "epochs: 1\n"
-    assert artifact_path(tmp_path, kept.info.run_id, "resolved_2.yaml").read_text() == "epochs: 2\n"
+    (kept,) = runs()
+    assert artifact_path(kept.info.run_id, "resolved.yaml").read_text() == "epochs: 1\n"
+    assert artifact_path(kept.info.run_id, "resolved_2.yaml").read_text() == "epochs: 2\n"
     assert kept.data.tags["changed.epochs"] == "2"
 
 

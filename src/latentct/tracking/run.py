@@ -152,8 +152,7 @@ def open_run(
     """Open a new run, or with `resume` the one noted in `<output_dir>/mlflow_run.json`, and record where it comes from.
 
     Args:
-        output_dir: folder of the results; holds the note of the run and, unless `MLFLOW_TRACKING_URI` names a store,
-            the SQLite store `mlflow/mlruns.db` with its artifacts.
+        output_dir: folder of the results, which holds the note of the run.
         experiment_name: MLflow experiment, made when it is missing.
         run_name: name shown by MLflow; default stage, date and process number.
         stage: `train`, `evaluate` or `infer`, kept as a tag.
@@ -170,8 +169,8 @@ def open_run(
         InputError: If the manifest is missing or bad; no run is opened then.
     """
     volumes = load_manifest(manifest)["volumes"] if manifest is not None else []
-    client = connect(Path(output_dir))
-    experiment = experiment_id(client, experiment_name, Path(output_dir))
+    client = connect()
+    experiment = experiment_id(client, experiment_name)
     note = Path(output_dir) / RUN_FILE
     run_id = _noted_run(client, note, resume)
     if run_id is None:

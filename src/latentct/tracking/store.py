@@ -1,4 +1,4 @@
-"""Where runs are kept: the store named by `MLFLOW_TRACKING_URI`, otherwise SQLite in the folder of the results."""
+"""Where runs and models are kept: the store named by `MLFLOW_TRACKING_URI`, otherwise SQLite below `mlflow/` here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-
-def tracking_uri(output_dir: Path) -> str:
-    """Return the URI of the store: the environment's, or `<output_dir>/mlflow/mlruns.db`."""
-    from monai.utils import path_to_sqlite_uri
-
-    database = (output_dir / "mlflow" / "mlruns.db").resolve()
-    return os.environ.get("MLFLOW_TRACKING_URI") or str(path_to_sqlite_uri(str(database)))
+_SQLITE = "sqlite:///"
 
 
-def connect(output_dir: Path) -> MlflowClient:
+def tracking_uri() -> str:
+    """Return the URI of the store: the environment's, or `mlflow/mlruns.db` in the working directory."""
+    database = Path.cwd() / "mlflow" / "mlruns.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{database.as_posix()}"
+
+
+def connect() -> MlflowClient:
     """Return a client of the store, made when it is missing. Usage statistics stay off unless they are asked for."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
@@ -29,23 +29,23 @@ def connect(output_dir: Path) -> MlflowClient:
     from filelock import FileLock
     from mlflow import MlflowClient
 
-    uri = tracking_uri(output_dir)
-    if not uri.startswith("sqlite:///"):
+    uri = tracking_uri()
+    if not uri.startswith(_SQLITE):
         return MlflowClient(tracking_uri=uri)
-    database = Path(uri.removeprefix("sqlite:///"))
+    database = Path(uri.removeprefix(_SQLITE))
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock"):  # two processes that make the tables at once would leave half of them
         return MlflowClient(tracking_uri=uri)
 
 
-def experiment_id(client: MlflowClient, name: str, output_dir: Path) -> str:
+def experiment_id(client: MlflowClient, name: str) -> str:
     """Return the id of an experiment, made when it is missing; artifacts of a SQLite store lie beside its database."""
     from mlflow.exceptions import MlflowException
 
-    uri = tracking_uri(output_dir)
+    uri = tracking_uri()
     location = None
-    if uri.startswith("sqlite:///"):
-        location = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+    if uri.startswith(_SQLITE):
+        location = (Path(uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
