@@ -1,12 +1,13 @@
 """Weights in files: small, safe, and of the right network."""
 
+import hashlib
 import pickle
 
 import pytest
 import torch
 from torch import nn
 
-from latentct.engines import export_half, load_weights, refuse_overwriting
+from latentct.engines import export_half, load_weights, refuse_overwriting, weights_sha256
 from latentct.errors import InputError
 
 
@@ -123,3 +124,9 @@ def test_results_are_not_overwritten_unasked(tmp_path):
     refuse_overwriting(tmp_path, "metrics.json", overwrite=True)
     with pytest.raises(InputError, match=r"already holds metrics\.json; choose another output_dir"):
         refuse_overwriting(tmp_path, "metrics.json", overwrite=False)
+
+
+def test_weights_are_named_by_their_hash(tmp_path, checkpoint):
+    assert weights_sha256(checkpoint) == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    with pytest.raises(InputError, match=r"absent\.pt do not exist"):
+        weights_sha256(tmp_path / "absent.pt")

@@ -33,7 +33,7 @@ from latentct.engines.vae import (
     warmup_cosine,
 )
 from latentct.engines.views import FewViewPrepareBatch
-from latentct.engines.weights import export_half, load_weights, refuse_overwriting
+from latentct.engines.weights import export_half, load_weights, refuse_overwriting, weights_sha256
 
 __all__ = [
     "AlignmentLoss",
@@ -84,4 +84,5 @@ __all__ = [
     "standardise_latents",
     "trainable",
     "warmup_cosine",
+    "weights_sha256",
 ]

@@ -10,6 +10,7 @@ from torch import nn
 
 from latentct.errors import InputError
 from latentct.io.files import whole_file
+from latentct.io.manifest import file_sha256
 
 
 def export_half(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], key: str = "model") -> Path:
@@ -67,10 +68,19 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], key: str = "m
     return network.eval()
 
 
+def weights_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file of weights, by which a record says what its figures are of.
+
+    Raises:
+        InputError: the file is missing.
+    """
+    _refuse_missing(path)
+    return file_sha256(path)
+
+
 def load_state(path: str | os.PathLike[str], key: str) -> dict[str, torch.Tensor]:
     """Read a state dictionary with `weights_only=True`; of a checkpoint with several, the one at `key`."""
-    if not Path(path).is_file():
-        raise InputError(f"weights {path} do not exist; train the bundle first or give `ckpt_path`.")
+    _refuse_missing(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
@@ -87,3 +97,8 @@ def refuse_overwriting(output_dir: str | os.PathLike[str], name: str, overwrite:
     """Raise an InputError if results stand in a folder already and `overwrite` was not asked for."""
     if not overwrite and (Path(output_dir) / name).exists():
         raise InputError(f"{output_dir} already holds {name}; choose another output_dir, or pass --overwrite True.")
+
+
+def _refuse_missing(path: str | os.PathLike[str]) -> None:
+    if not Path(path).is_file():
+        raise InputError(f"weights {path} do not exist; train the bundle first or give `ckpt_path`.")
