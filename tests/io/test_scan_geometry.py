@@ -55,8 +55,8 @@ def test_what_is_written_is_read_back(scan, i0):
     [
         ("circle: [", "is no YAML"),
         ("just text", "breaks the schema"),
-        ({"detector_shape": [6, 8], "mu_water": 0.02}, "neither of 'circle' and 'vectors'"),
-        (changed(vectors=[]), "both of 'circle' and 'vectors'"),
+        ({"detector_shape": [6, 8], "mu_water": 0.02}, "none of the sections"),
+        (changed(vectors=[]), "circle and vectors of the sections"),
         (changed(mu_water="0.02"), r"\$\.mu_water"),
         (changed(mu_water=0.2), r"\$\.mu_water"),
         (changed(detector_shape=[6]), r"\$\.detector_shape"),

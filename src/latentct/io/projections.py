@@ -1,7 +1,8 @@
-"""Cone-beam projections of a patient with their geometry: a folder, or one NPZ file.
+"""Projections of a patient with their geometry: a folder, or one NPZ file.
 
-A folder holds `geometry.yaml` and one or more `.npy` files, each with one view (V, U) or several (A, V, U), joined in
-the order of their names. An NPZ file holds the array `projections` (A, V, U) and the text `geometry`.
+Of a cone beam, a folder holds `geometry.yaml` and one or more `.npy` files, each with one view (V, U) or several
+(A, V, U), joined in the order of their names; of a parallel or fan beam, with one slice (A, U) or several (S, A, U). An
+NPZ file holds the array `projections` and the text `geometry`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam, Grid, VectorConeBeam
+from latentct.geometry import ConeBeam, Grid, Scan, Scan2D, VectorConeBeam
 from latentct.io.files import whole_file
 from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
 from latentct.projectors.shadow import cast_shadow
@@ -33,8 +34,8 @@ class Projections:
     """Line integrals of one patient and where they were measured.
 
     Attributes:
-        y: line integrals ``-ln(I / I0)``, (A, V, U), float32, finite.
-        geometry: where source and panel were.
+        y: line integrals ``-ln(I / I0)``, float32, finite: of a cone beam (A, V, U), of slices (S, A, U).
+        geometry: where source and detector were.
     """
 
     y: NDArray[np.float32]
@@ -50,20 +51,36 @@ def read_projections(path: str | os.PathLike[str]) -> Projections:
     """
     path = Path(path)
     geometry, array = _read_npz(path) if path.is_file() else _read_folder(path)
+    return projections_of(array, geometry, f"projections {path}")
+
+
+def projections_of(array: NDArray[Any], geometry: ScanGeometry, name: str) -> Projections:
+    """Check what a detector measured, and turn it into line integrals.
+
+    Args:
+        array: of a cone beam (A, V, U), of slices (S, A, U) or of one slice (A, U).
+        geometry: with `i0` where the array holds intensities.
+        name: what the messages call the array.
+
+    Raises:
+        InputError: the shapes differ, or values are not finite or no line integrals.
+    """
     expected = geometry.scan.sinogram_shape
-    if array.shape != expected:
+    array = array[None] if array.ndim == len(expected) == 2 else array
+    found = array.shape[array.ndim - len(expected) :]
+    if array.ndim != 3 or found != expected or not len(array):
+        axes = "views, columns), one or more slices of it" if len(expected) == 2 else "views, rows, columns)"
         raise InputError(
-            f"projections {path} have shape {array.shape}, but their geometry expects {expected} (views, rows, "
-            "columns); correct one of them."
+            f"{name} have shape {array.shape}, but their geometry expects {expected} ({axes}; correct one of them."
         )
-    if not (np.issubdtype(array.dtype, np.number) and np.isfinite(array).all()):
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise InputError(
-            f"projections {path} hold values that are not finite numbers; interpolate dead pixels or leave a view out."
+            f"{name} hold values that are not finite numbers; interpolate dead pixels or leave a view out."
         )
     y = _line_integrals(array.astype(np.float64), geometry.i0)
     if y.min() < RANGE[0] or y.max() > RANGE[1]:
         raise InputError(
-            f"projections {path} reach from {y.min():.3g} to {y.max():.3g}, but line integrals -ln(I / I0) within "
+            f"{name} reach from {y.min():.3g} to {y.max():.3g}, but line integrals -ln(I / I0) within "
             f"[{RANGE[0]:g}, {RANGE[1]:g}] are expected; give 'quantity: intensities' and the right i0 for what a "
             "detector reads."
         )
@@ -83,9 +100,7 @@ def write_projections(path: str | os.PathLike[str], projections: Projections) ->
         partial.write_text(text, encoding="utf-8")
 
 
-def check_scan(
-    scan: ConeBeam | VectorConeBeam, grid: Grid, n_views: tuple[int, int], name: str, least_share: float = 0.05
-) -> None:
+def check_scan(scan: Scan, grid: Grid, n_views: tuple[int, int], name: str, least_share: float = 0.05) -> None:
     """Refuse a scan that a few-view method for volumes on `grid` cannot use.
 
     Args:
@@ -96,9 +111,12 @@ def check_scan(
         least_share: share of the volume that every view must see.
 
     Raises:
-        InputError: there are too few or too many views, a source stands in the volume, or a view does not see it.
+        InputError: it is no cone beam, there are too few or too many views, a source stands in the volume, or a view
+            does not see it.
     """
     fewest, most = n_views
+    if isinstance(scan, Scan2D):
+        raise InputError(f"{name}: a parallel or fan beam was found, but cone-beam views are expected; give those.")
     size = " x ".join(f"{length_mm:.0f}" for length_mm in grid.extent_mm)
     if not fewest <= scan.n_views <= most:
         raise InputError(
@@ -144,7 +162,7 @@ def _read_folder(folder: Path) -> tuple[ScanGeometry, NDArray[Any]]:
     if not files:
         raise InputError(f"folder {folder} holds no .npy file; put the projections (views, rows, columns) there.")
     arrays = [_load(file) for file in files]
-    views = [array[None] if array.ndim == 2 else array for array in arrays]
+    views = [array[None] if array.ndim == 2 else array for array in arrays]  # or slices of a parallel or fan beam
     if len({array.shape[1:] for array in views}) > 1:
         shapes = ", ".join(f"{file.name} {array.shape}" for file, array in zip(files, arrays, strict=True))
         raise InputError(f"the projections in {folder} differ in shape ({shapes}); give views of one panel.")

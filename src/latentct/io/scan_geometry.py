@@ -1,6 +1,6 @@
-"""Geometry of a cone-beam scan in a YAML file: a circle or a vector for each view, in mm and degrees.
+"""Geometry of a scan in a YAML file: a parallel or fan beam, a circle of cone-beam views, or vectors for each view.
 
-The format is described in `geometry.schema.json` beside this file. A circle:
+The format is described in `geometry.schema.json` beside this file; `plane_geometry` has the sections of slices. A circle:
 
     detector_shape: [96, 96]  # rows, columns
     mu_water: 0.01929         # 1/mm
@@ -14,7 +14,6 @@ The format is described in `geometry.schema.json` beside this file. A circle:
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,9 +23,18 @@ from typing import Any, cast
 import numpy as np
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam, VectorConeBeam
+from latentct.geometry import ConeBeam, Scan, Scan2D, VectorConeBeam
+from latentct.io.plane_geometry import (
+    read_angles_rad,
+    read_plane_scan,
+    refuse_short_distance,
+    write_angles,
+    write_plane_scan,
+)
 
 _SCHEMA_FILE = Path(__file__).with_name("geometry.schema.json")
+_SECTIONS = ("parallel", "fan", "circle", "vectors")
+_LARGEST = 1e9
 _VECTORS = ("source_mm", "detector_mm", "u_mm", "v_mm")
 
 
@@ -35,16 +43,18 @@ class ScanGeometry:
     """What a geometry file says.
 
     Attributes:
-        scan: where source and panel are; the middle of the volume is the origin.
+        scan: where source and detector are; the middle of the image is the origin.
         mu_water: attenuation of water in 1/mm at the beam's effective energy.
         i0: intensity of a pixel without an object; None where the files hold line integrals.
-        isocenter_mm: position (x, y, z) of the middle of the volume in the patient's LPS world.
+        isocenter_mm: position (x, y, z) of the middle of the image in the patient's LPS world.
+        slice_mm: distance of neighbouring slices of a parallel or fan beam.
     """
 
-    scan: ConeBeam | VectorConeBeam
+    scan: Scan
     mu_water: float
     i0: float | None = None
     isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    slice_mm: float = 1.0
 
 
 def read_geometry(text: str, name: str) -> ScanGeometry:
@@ -58,15 +68,16 @@ def read_geometry(text: str, name: str) -> ScanGeometry:
         InputError: the text is no YAML, breaks the schema, or describes a machine that cannot be.
     """
     content = _parsed(text, name)
-    scan = _circle(content, name) if "circle" in content else _vectors(content)
-    _refuse_impossible(scan, name)
+    scan = _scan(content, name)
     if (content.get("quantity") == "intensities") != ("i0" in content):
         raise InputError(
             f"geometry {name} must give i0 with 'quantity: intensities' and only then; give the intensity of a pixel "
             "without an object, or remove it."
         )
     x, y, z = (float(c) for c in content.get("isocenter_mm", (0, 0, 0)))
-    return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z))
+    section = content.get("parallel") or content.get("fan") or {}
+    slice_mm = float(section.get("slice_mm", 1.0))
+    return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z), slice_mm)
 
 
 def write_geometry(geometry: ScanGeometry) -> str:
@@ -74,14 +85,18 @@ def write_geometry(geometry: ScanGeometry) -> str:
     import yaml
 
     scan = geometry.scan
-    content: dict[str, Any] = {"detector_shape": list(scan.detector_shape), "mu_water": geometry.mu_water}
+    content: dict[str, Any] = {"mu_water": geometry.mu_water}
     if geometry.i0 is not None:
         content |= {"quantity": "intensities", "i0": geometry.i0}
     if any(geometry.isocenter_mm):
         content["isocenter_mm"] = list(geometry.isocenter_mm)
+    if isinstance(scan, Scan2D):
+        content |= write_plane_scan(scan, geometry.slice_mm)
+        return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+    content["detector_shape"] = list(scan.detector_shape)
     if isinstance(scan, ConeBeam):
         content["circle"] = {
-            "angles_deg": [math.degrees(t) for t in scan.angles_rad],
+            **write_angles(scan.angles_rad),
             "sod_mm": scan.sod_mm,
             "sdd_mm": scan.sdd_mm,
             "pixel_mm": list(scan.pixel_mm),
@@ -105,31 +120,50 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
     from jsonschema.exceptions import best_match
 
     try:
+        _refuse_aliases(text)
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"geometry {name} is no YAML ({' '.join(str(error).split())}); correct it.") from error
-    if isinstance(content, dict) and ("circle" in content) == ("vectors" in content):
-        found = "both" if "circle" in content else "neither"
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"geometry {name} is no YAML ({' '.join(str(error).split())[:200]}); correct it.") from error
+    found = [section for section in _SECTIONS if section in content] if isinstance(content, dict) else []
+    if isinstance(content, dict) and len(found) != 1:
         raise InputError(
-            f"geometry {name} has {found} of 'circle' and 'vectors', but one is expected; give angles on a circle, or "
-            "a source and a panel for each view."
+            f"geometry {name} has {' and '.join(found) or 'none'} of the sections {', '.join(_SECTIONS)}, but one is "
+            "expected; describe one scan."
         )
     broken = best_match(_validator().iter_errors(content))
     if broken is not None:
         raise InputError(
             f"geometry {name} breaks the schema at {broken.json_path}: {broken.message[:200]}; correct that entry."
         )
-    if not all(math.isfinite(number) for number in _numbers(content)):
-        raise InputError(f"geometry {name} holds a number that is not finite; give mm and degrees.")
+    if not all(abs(number) < _LARGEST for number in _numbers(content)):
+        raise InputError(f"geometry {name} holds a number that is not finite or too large; give mm and degrees.")
     return cast("dict[str, Any]", content)
 
 
-def _numbers(content: Any) -> list[float]:
+def _refuse_aliases(text: str) -> None:
+    """Refuse references within YAML: a text of a few lines could stand for more than any memory holds."""
+    import yaml
+
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+        raise yaml.YAMLError("it holds an alias, '*name'")
+
+
+def _numbers(content: Any) -> list[float | int]:
     if isinstance(content, Mapping):
         return [number for value in content.values() for number in _numbers(value)]
     if isinstance(content, list):
         return [number for value in content for number in _numbers(value)]
-    return [float(content)] if isinstance(content, int | float) else []
+    return [content] if isinstance(content, int | float) else []
+
+
+def _scan(content: Mapping[str, Any], name: str) -> Scan:
+    if "parallel" in content or "fan" in content:
+        return read_plane_scan(content, name)
+    if "circle" in content:
+        return _circle(content, name)
+    vectors = _vectors(content)
+    _refuse_impossible(vectors, name)
+    return vectors
 
 
 def _shape(content: Mapping[str, Any]) -> tuple[int, int]:
@@ -140,15 +174,10 @@ def _shape(content: Mapping[str, Any]) -> tuple[int, int]:
 def _circle(content: Mapping[str, Any], name: str) -> ConeBeam:
     circle = content["circle"]
     sod_mm, sdd_mm = float(circle["sod_mm"]), float(circle["sdd_mm"])
-    if sdd_mm <= sod_mm:
-        raise InputError(
-            f"geometry {name} has sdd_mm {sdd_mm:g}, not more than sod_mm {sod_mm:g}, so the panel would stand in the "
-            "patient; give the distances from the source to the panel and to the rotation axis."
-        )
+    refuse_short_distance(sod_mm, sdd_mm, name)
     dv_mm, du_mm = (float(size) for size in circle["pixel_mm"])
     v_mm, u_mm = (float(position) for position in circle.get("offset_mm", (0, 0)))
-    angles_rad = tuple(math.radians(t) for t in circle["angles_deg"])
-    return ConeBeam(angles_rad, _shape(content), (dv_mm, du_mm), sod_mm, sdd_mm, (v_mm, u_mm))
+    return ConeBeam(read_angles_rad(circle), _shape(content), (dv_mm, du_mm), sod_mm, sdd_mm, (v_mm, u_mm))
 
 
 def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
@@ -157,10 +186,8 @@ def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
     return VectorConeBeam(**cast("dict[str, Any]", columns), detector_shape=_shape(content))
 
 
-def _refuse_impossible(scan: ConeBeam | VectorConeBeam, name: str) -> None:
+def _refuse_impossible(scan: VectorConeBeam, name: str) -> None:
     """Refuse panels without an area, and those that do not stand behind the middle of the volume."""
-    if isinstance(scan, ConeBeam):
-        return
     for i in range(scan.n_views):
         source, middle, u, v = (np.asarray(getattr(scan, key)[i]) for key in _VECTORS)
         normal = np.cross(u, v)
