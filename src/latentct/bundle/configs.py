@@ -168,7 +168,7 @@ def refuse_unknown_keys(overrides: Mapping[str, Any], files: list[Path], accepte
     Raises:
         InputError: Names the first unknown key and the nearest known one.
     """
-    known = {*accepted, *ids(with_shared_entries(read_layers(files)))} if overrides else set()
+    known = {*accepted, *ids(with_shared_entries(read_layers(files)))}
     for key in overrides:
         if key.replace("#", "::") not in known:
             configs = ", ".join(file.name for file in files)
