@@ -62,10 +62,10 @@ def refuse_foreign_targets(root: Path) -> None:
 def foreign(key: str, value: Any) -> str | None:
     """Say what is foreign about a leaf of a config, or None."""
     *above, last = key.replace("#", "::").split("::")
-    if last == "_target_":
-        return _foreign_target(value)
     if "_target_" in above:
         return "_target_ is no plain name of a class or function"
+    if last == "_target_":
+        return _foreign_target(value)
     return _foreign_expression(value) if is_expression(value) else None
 
 
