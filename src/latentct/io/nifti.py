@@ -1,5 +1,6 @@
 """NIfTI volumes in patient axes: (z, y, x) arrays in the DICOM LPS world of CONVENTIONS.md."""
 
+import gzip
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +65,23 @@ def write_volume(path: str | os.PathLike[str], x_hu: NDArray[Any], affine_lps_mm
     """
     import nibabel as nib
 
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    nib.save(_image(x_hu, affine_lps_mm), os.fspath(path))
+
+
+def nifti_bytes(x_hu: NDArray[Any], affine_lps_mm: NDArray[np.float64]) -> bytes:
+    """Return what `write_volume` would write to a `.nii.gz` file; the same bytes for the same volume."""
+    return gzip.compress(_image(x_hu, affine_lps_mm).to_bytes(), mtime=0)
+
+
+def _image(x_hu: NDArray[Any], affine_lps_mm: NDArray[np.float64]) -> Any:
+    import nibabel as nib
+
     limits = np.iinfo(np.int16)
     voxels = np.clip(np.rint(x_hu), limits.min, limits.max).astype(np.int16)
     image = nib.Nifti1Image(voxels, LPS_FROM_RAS @ affine_lps_mm)
     image.header.set_xyzt_units("mm")
-    image = image.as_reoriented(_turn(image.affine, "LPS"))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    nib.save(image, os.fspath(path))
+    return image.as_reoriented(_turn(image.affine, "LPS"))
 
 
 def grid_affine_lps_mm(grid: Grid, isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Geometry of a scan in a YAML file: a parallel or fan beam, a circle of cone-beam views, or vectors for each view.
 
-The format is described in `geometry.schema.json` beside this file; `plane_geometry` has the sections of slices. A circle:
+The format is in `geometry.schema.json` beside this file, the sections of slices in `plane_geometry`. A circle:
 
     detector_shape: [96, 96]  # rows, columns
     mu_water: 0.01929         # 1/mm

@@ -1,0 +1,75 @@
+"""What a request may ask for at most; everything is compared with this before memory is taken for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from latentct.errors import InputError
+from latentct.geometry import Scan, Scan2D
+
+MAX_MB = 256
+"""Content of a request in 10^6 bytes, as it comes and decoded, unless `LATENTCT_SERVE_MAX_MB` says otherwise."""
+MAX_SLICES = 1024
+MAX_PIXELS = 1024
+"""Along a side of a slice."""
+MAX_VIEWS = 4096
+MAX_BINS = 4096
+"""Detector elements along a side."""
+MAX_TEXT = 2**20
+"""Characters of a geometry."""
+MAX_REQUESTS = 16
+"""Scans in one message."""
+
+
+def max_bytes() -> int:
+    """Return the largest content of a request in bytes."""
+    text = os.environ.get("LATENTCT_SERVE_MAX_MB", str(MAX_MB))
+    if not text.isdecimal() or int(text) == 0:
+        raise InputError(f"LATENTCT_SERVE_MAX_MB is '{text}'; give a whole number of megabytes.")
+    return int(text) * 10**6
+
+
+def check_size(n_bytes: int, name: str) -> None:
+    """Refuse content that is larger than `max_bytes`."""
+    limit = max_bytes()
+    if n_bytes > limit:
+        raise InputError(
+            f"{name} takes {n_bytes / 1e6:.3g} MB, but at most {limit / 1e6:g} MB are served; send fewer slices, or "
+            "ask for a larger LATENTCT_SERVE_MAX_MB."
+        )
+
+
+def check_count(n: int, largest: int, what: str, name: str) -> None:
+    """Refuse none, and more than the largest number of something."""
+    if not 0 < n <= largest:
+        raise InputError(f"{name} has {n} {what}, but 1 to {largest} are served; send others or fewer.")
+
+
+def check_scan_size(scan: Scan, name: str) -> None:
+    """Refuse scans of too many views or detector elements."""
+    check_count(scan.n_views, MAX_VIEWS, "views", name)
+    check_count(max(scan.sinogram_shape[1:]), MAX_BINS, "detector elements along a side", name)
+
+
+def check_projections_shape(shape: Sequence[int], scan: Scan, name: str) -> None:
+    """Refuse projections that are not the scan's, or of too many slices."""
+    expected = scan.sinogram_shape
+    axes = "views, bins" if isinstance(scan, Scan2D) else "views, rows, columns"
+    slices = shape[: len(shape) - len(expected)]
+    if len(shape) > 3 or tuple(shape[len(slices) :]) != expected or len(slices) + len(expected) not in (2, 3):
+        more = ", or slices of that" if isinstance(scan, Scan2D) else ""
+        raise InputError(
+            f"{name} has shape {_short(shape)}, but its geometry expects {expected} ({axes}){more}; correct one."
+        )
+    n_slices = slices[0] if slices else 1
+    check_count(n_slices, MAX_SLICES, "slices", name)
+    rays = n_slices
+    for n in expected:
+        rays *= n
+    check_size(4 * rays, name)
+
+
+def _short(shape: Sequence[int]) -> str:
+    sizes = ", ".join(f"{n:.3g}" if abs(n) > 10**9 else str(n) for n in shape[:6])
+    return f"({sizes}{', ...' if len(shape) > 6 else ''})"

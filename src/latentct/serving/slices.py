@@ -1,0 +1,125 @@
+"""Scans of slices, corrected by the latent search of a bundle as its `inference` does."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import list_data_collate
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentct import keys as K
+from latentct.correction.metal import reinsert_metal
+from latentct.engines import ScanPrepareBatch
+from latentct.engines.measurement import Measurement
+from latentct.errors import InputError
+from latentct.geometry import FanBeam, Grid, Scan2D
+from latentct.inferers import LatentReconstructionInferer
+from latentct.io.nifti import LPS_FROM_RAS, grid_affine_lps_mm
+from latentct.io.projections import Projections
+from latentct.io.scan_geometry import ScanGeometry
+from latentct.projectors import make_projector
+from latentct.recon import fbp, plane_scan
+from latentct.serving.correction import Correction, at_energy, image_hu, spread_hu
+from latentct.serving.image import preprocessed
+from latentct.simulate import truncate
+from latentct.tasks import Metal
+
+
+class SliceCorrector:
+    """Correct slices by latent space reconstruction.
+
+    Args:
+        content: parsed entries of a bundle's `inference.yaml` by id: `network`, `inferer`, `task`, `scan`, `grid`,
+            `mu_water`, `preprocessing`, `prepare_batch`, `device`.
+    """
+
+    ids = ("network", "inferer", "task", "scan", "grid", "mu_water", "preprocessing", "prepare_batch", "device")
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.network = content["network"]
+        self.inferer: LatentReconstructionInferer = content["inferer"]
+        self.task = content["task"]
+        self.grid: Grid = content["grid"]
+        self.mu_water: float = content["mu_water"]
+        self.preprocessing = content["preprocessing"]
+        self.prepare_batch: ScanPrepareBatch = content["prepare_batch"]
+        self.device: torch.device = content["device"]
+        self.geometry = ScanGeometry(content["scan"], self.mu_water)
+
+    def check(self, geometry: ScanGeometry, name: str) -> None:
+        """Raise an InputError if the geometry is none of slices, or its source stands in the image."""
+        scan = geometry.scan
+        if not isinstance(scan, Scan2D):
+            raise InputError(f"{name} describes a cone beam, but this model corrects slices; give 'parallel' or 'fan'.")
+        radius_mm = math.hypot(*self.grid.extent_mm) / 2
+        if isinstance(scan, FanBeam) and scan.sod_mm <= radius_mm:
+            raise InputError(
+                f"{name} has sod_mm {scan.sod_mm:g}, but the source must stand outside the image, more than "
+                f"{radius_mm:.0f} mm from the axis; give the distance in mm."
+            )
+
+    def correct(self, projections: Projections, ray_mask: NDArray[np.bool_] | None) -> Correction:
+        """Correct line integrals (S, A, U).
+
+        Args:
+            projections: with a geometry that has passed `check`.
+            ray_mask: measured rays (A, U); None takes those that the bundle's task leaves.
+
+        Raises:
+            InputError: the task leaves no ray, or none to synthesise.
+        """
+        geometry = projections.geometry
+        y = at_energy(projections.y, geometry.mu_water, self.mu_water)[:, None].to(self.device)
+        projector = make_projector(self.grid, geometry.scan, "auto", str(self.device))
+        mask = self.task.ray_mask(y, projector) if ray_mask is None else torch.from_numpy(ray_mask).to(self.device)
+        measurement = Measurement(truncate(y, mask), mask, projector)
+        volume = Grid((len(y), *self.grid.shape), (geometry.slice_mm, *self.grid.spacing_mm))
+        affine_lps_mm = grid_affine_lps_mm(volume, geometry.isocenter_mm)
+        return self._corrected(measurement, y, affine_lps_mm)
+
+    def correct_image(self, voxels: NDArray[np.float32], affine: NDArray[np.float64], sha256: str) -> Correction:
+        """Scan a volume by the bundle's own protocol, and correct the scan.
+
+        Args:
+            voxels: in HU, axes in any order.
+            affine: from voxel indices to RAS mm.
+            sha256: hash of the file, from which noise and implants follow.
+        """
+        batch: Any = list_data_collate([preprocessed(self.preprocessing, voxels, affine, sha256)])
+        affine = np.asarray(batch[K.IMAGE].affine, dtype=np.float64).reshape(4, 4)
+        self.prepare_batch(batch, self.device)
+        measurement, as_measured = self.prepare_batch.measurement, self.prepare_batch.as_measured
+        assert measurement is not None and as_measured is not None
+        return self._corrected(measurement, as_measured, LPS_FROM_RAS @ affine)
+
+    def _corrected(self, measurement: Measurement, y: Tensor, affine_lps_mm: NDArray[np.float64]) -> Correction:
+        projector, ray_mask = measurement.projector, measurement.ray_mask
+        with torch.no_grad():
+            found = self.inferer.reconstruct(measurement.y, self.network, projector=projector, ray_mask=ray_mask)
+        x_mu = found.x_mu
+        if isinstance(self.task, Metal):  # as `latentct.engines.MethodComparison` puts it back
+            first_mu = fbp(y, projector.grid, plane_scan(projector), self.inferer.filter_name)
+            x_mu = reinsert_metal(x_mu, self.task.metal_mask(y, projector), first_mu)
+        std_hu = spread_hu(found.x_std_mu, self.mu_water)
+        measured = ray_mask.cpu().numpy()
+        return Correction(
+            image_hu(x_mu, self.mu_water)[:, 0],
+            affine_lps_mm,
+            measured if measured.ndim == 2 else measured[:, 0],
+            found.y_hat[:, 0].cpu().numpy(),
+            found.misfit.cpu().numpy(),
+            _sentence(measured),
+            None if std_hu is None else std_hu[:, 0],
+        )
+
+
+def _sentence(ray_mask: NDArray[np.bool_]) -> str:
+    measured = 100 * float(ray_mask.mean())
+    return (
+        f"{measured:.1f} % of the rays were measured and are in the image as they came; the other {100 - measured:.1f} "
+        "% were synthesised by a model of other patients, so what only they show is a guess and no finding."
+    )
