@@ -7,7 +7,7 @@ import pytest
 
 from latentct.errors import InputError
 from latentct.tracking import open_run, track_run
-from latentct.tracking.run import MAX_METRICS
+from latentct.tracking.writer import MAX_METRICS
 
 from .conftest import artifact_path, artifacts, points, runs
 

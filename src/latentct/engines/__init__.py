@@ -1,7 +1,7 @@
 """What MONAI's engines and Ignite's handlers lack, and only that."""
 
 from latentct.engines.alignment import AlignmentLoss, FrozenEncoder, RegressionInferer
-from latentct.engines.checkpoint import BestWeights, TrainingCheckpoint
+from latentct.engines.checkpoint import AverageState, BestWeights, TrainingCheckpoint
 from latentct.engines.comparison import Example, MethodComparison
 from latentct.engines.corruption import IncompleteReconstruction
 from latentct.engines.critic import PatchCritic
@@ -22,6 +22,7 @@ from latentct.engines.few_view_report import FewViewReport, LastResult, VolumeEx
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.pipeline import run_stages
+from latentct.engines.randomness import SeededEpochs
 from latentct.engines.reuse import FoundBySearch, Remembered, WithNetwork
 from latentct.engines.unet import FirstReconstructionError, FirstReconstructions, SameDraws, ScannedPrepareBatch
 from latentct.engines.vae import (
@@ -39,6 +40,7 @@ __all__ = [
     "AlignmentLoss",
     "AutocastInferer",
     "AutoencoderPrepareBatch",
+    "AverageState",
     "BestWeights",
     "BodyError",
     "Example",
@@ -69,6 +71,7 @@ __all__ = [
     "SamplingInferer",
     "ScanPrepareBatch",
     "ScannedPrepareBatch",
+    "SeededEpochs",
     "SynchronisedTraining",
     "TrainingCheckpoint",
     "VolumeExample",

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 from torch import nn
 
 from latentct.engines.weights import refuse_overwriting, save_whole
@@ -18,12 +19,13 @@ from latentct.errors import InputError
 class TrainingCheckpoint:
     """Save everything that training changes after each epoch, in one file that is always whole.
 
-    Ignite's handler names the file after the epoch and keeps the length of the run inside; this one has one name, and
-    the length stays with the configuration, so that a resumed run may be made longer or shorter.
+    With `SeededEpochs`, and with all that has a state among the objects, a resumed training goes on as if it had never
+    been stopped. Ignite's handler names the file after the epoch and keeps the length of the run inside; this one has
+    one name, and the length stays with the configuration, so that a resumed run may be made longer or shorter.
 
     Args:
         path: file of the checkpoint.
-        objects: what has a `state_dict`, by name: network, averaged network, optimizer, scheduler, loss.
+        objects: what has a `state_dict`, by name: network, average, optimizer, scheduler, loss, early stop.
         resume: load `path` before the first epoch.
         overwrite: without `resume`, a checkpoint that is there already may be replaced.
 
@@ -76,6 +78,29 @@ class TrainingCheckpoint:
     def _save(self, engine: Engine) -> None:
         state = {name: item.state_dict() for name, item in self.objects.items()}
         save_whole({**state, "epoch": engine.state.epoch}, self.path)
+
+
+class AverageState:
+    """The state of Ignite's `EMAHandler`: the averaged weights, and how often they were updated.
+
+    The momentum of the average depends on the number of updates while it warms up. Ignite's own state of it holds an
+    object, which is not read back with `weights_only=True`.
+
+    Args:
+        handler: the handler, with a warm-up, attached before the state is asked for.
+    """
+
+    def __init__(self, handler: EMAHandler) -> None:
+        self.handler = handler
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averaged weights as `model` and the number of updates as `updates`."""
+        return {"model": self.handler.ema_model.state_dict(), "updates": self.handler.momentum_scheduler.event_index}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the average of an earlier run."""
+        self.handler.ema_model.load_state_dict(state["model"])
+        self.handler.momentum_scheduler.event_index = int(state["updates"])
 
 
 class BestWeights:

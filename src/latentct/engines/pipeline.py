@@ -6,6 +6,7 @@ import gc
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def run_stages(
     stages: Sequence[str],
     layers: Sequence[str] = (),
     overwrite: bool = False,
+    tracked: AbstractContextManager[Any] | None = None,
     **options: Any,
 ) -> list[str]:
     """Run the stages of a training in order, with their run ids `training_<stage>`.
@@ -33,6 +35,7 @@ def run_stages(
             checkpoint `last.pt`.
         layers: configs of the bundle on top of each stage's.
         overwrite: start every stage anew.
+        tracked: entered before the first stage and left, with the error where there is one, behind the last.
         **options: keys of all stages' configs, e.g. `manifest` and `output_dir`.
 
     Returns:
@@ -41,10 +44,17 @@ def run_stages(
     Raises:
         InputError: a config is missing.
     """
+    with tracked or nullcontext():
+        return _run_in_order(Path(bundle_root), stages, layers, overwrite, options)
+
+
+def _run_in_order(
+    bundle_root: Path, stages: Sequence[str], layers: Sequence[str], overwrite: bool, options: dict[str, Any]
+) -> list[str]:
     ran: list[str] = []
     since = 0.0
     for stage in stages:
-        workflow = _workflow(Path(bundle_root), stage, layers, options)
+        workflow = _workflow(bundle_root, stage, layers, options)
         exported = Path(workflow.parser.get_parsed_content("export_path"))
         state = NEW if overwrite else _state(exported, _checkpoint(workflow), since)
         _LOGGER.info("stage %s: %s", stage, state)

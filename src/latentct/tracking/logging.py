@@ -18,10 +18,13 @@ import torch
 from ignite.engine import Engine, Events
 
 from latentct.errors import InputError, root_cause
-from latentct.tracking.images import comparison_panel
+from latentct.tracking.model_card import model_card
 from latentct.tracking.provenance import calling_config
-from latentct.tracking.run import TrackedRun, open_run
-from latentct.units import x_to_hu
+from latentct.tracking.run import open_run
+from latentct.tracking.writer import TrackedRun
+
+#: Prefix of the figures of the best validation.
+BEST = "val_best/"
 
 
 def iteration_scalars(engine: Engine) -> dict[str, float]:
@@ -48,11 +51,13 @@ class MLflowTracker:
         experiment_name: MLflow experiment.
         run_name: name of the run; default stage, date and process number.
         params: further parameters, nested or flat.
-        manifest: data manifest whose SHA-256 is kept.
+        manifest: data manifest, see `latentct.tracking.open_run`.
+        splits: its splits that are used.
         resume: continue the run noted in `output_dir`.
         stage: prefix of the metrics and tag of the run.
         log_every: iterations between two points of the curves, which begin with the first.
         scalars: gives the numbers of an iteration from the engine.
+        system_every_s: seconds between two points of the machine's load, `system/...`; 0: none.
     """
 
     def __init__(
@@ -62,27 +67,31 @@ class MLflowTracker:
         run_name: str | None = None,
         params: Mapping[str, Any] | None = None,
         manifest: str | Path | None = None,
+        splits: Sequence[str] = (),
         resume: bool = False,
         stage: str = "train",
         log_every: int = 10,
         scalars: Callable[[Engine], Mapping[str, float]] = iteration_scalars,
+        system_every_s: float = 10.0,
     ) -> None:
         self.output_dir = output_dir
         self.experiment_name = experiment_name
         self.run_name = run_name
         self.params = dict(params or {})
         self.manifest = manifest
+        self.splits = splits
         self.resume = resume
         self.stage = stage
         self.log_every = log_every
         self.scalars = scalars
+        self.system_every_s = system_every_s
         self.run: TrackedRun | None = None
         self._started_at = time.time()
         self._config = calling_config()
 
     def attach(self, engine: Engine) -> None:
         """Follow an engine; on other processes than the first, do nothing."""
-        if _process_rank() > 0:
+        if process_rank() > 0:
             return
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._open)
@@ -106,10 +115,13 @@ class MLflowTracker:
             stage=self.stage,
             params={**lengths, **self.params},
             manifest=self.manifest,
+            splits=self.splits,
             config=self._config,
             resume=self.resume,
             started_at=self._started_at,
         )
+        if self.system_every_s > 0:
+            self.run.watch_system(self.system_every_s)
 
     def _is_point(self, engine: Engine, iteration: int) -> bool:
         return iteration == 1 or iteration % self.log_every == 0
@@ -123,11 +135,21 @@ class MLflowTracker:
 
     def _epoch(self, engine: Engine) -> None:
         if self.run is not None:
-            self.run.log_metrics(_named(engine.state.metrics, f"{self.stage}_epoch"), engine.state.epoch)
+            self.run.log_metrics(named_numbers(engine.state.metrics, f"{self.stage}_epoch"), engine.state.epoch)
+            self.run.flush()  # before the checkpoint, or a killed training would miss points behind it
 
-    def _complete(self) -> None:
-        if self.run is not None:
-            self.run.finish()
+    def _complete(self, engine: Engine) -> None:
+        if self.run is None:
+            return
+        if self._config and "_meta_" in self._config and _trains(engine):
+            self._write_model_card(self.run, self._config["_meta_"])
+        self.run.finish()
+
+    def _write_model_card(self, run: TrackedRun, meta: Mapping[str, Any]) -> None:
+        run.flush()
+        kept = run.client.get_run(run.run_id).data
+        best = {name.removeprefix(BEST): value for name, value in kept.metrics.items() if name.startswith(BEST)}
+        run.log_text(model_card(meta, run.licences, best, kept.tags), "model_card.md")
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         cause = root_cause(error)
@@ -138,89 +160,14 @@ class MLflowTracker:
         raise error
 
 
-class ValidationTracker:
-    """Record an evaluator in the run of a tracker: metrics as `val/<name>` and slices, at the trainer's epoch.
-
-    MONAI's evaluator counts with the trainer: its `state.epoch` is the epoch of the trainer that called it. Slices are
-    those of the first batch, always the same ones, as columns image | reconstruction | difference.
-
-    Args:
-        tracker: tracker attached to the trainer.
-        hu_min: HU at network value 0.
-        hu_max: HU at network value 1.
-        window_hu: HU shown as black and white in image and reconstruction.
-        difference_hu: HU shown as black and white, with either sign, in the difference; 0 is mid grey.
-        image_key: key of the image in the evaluator's output.
-        pred_key: key of the reconstruction there.
-        n_images: slices in a panel, 0 for none.
-        every: validations between two panels.
-    """
-
-    def __init__(
-        self,
-        tracker: MLflowTracker,
-        hu_min: float,
-        hu_max: float,
-        window_hu: Sequence[float],
-        difference_hu: float,
-        image_key: str = "image",
-        pred_key: str = "pred",
-        n_images: int = 4,
-        every: int = 1,
-    ) -> None:
-        self.tracker = tracker
-        self.hu_min, self.hu_max = hu_min, hu_max
-        self.window_hu = (float(window_hu[0]), float(window_hu[1]))
-        self.difference_hu = difference_hu
-        self.image_key, self.pred_key = image_key, pred_key
-        self.n_images = n_images
-        self.every = every
-        self._validations = 0
-        self._pairs_hu: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def attach(self, engine: Engine) -> None:
-        """Follow an evaluator; on other processes than the first, do nothing."""
-        if _process_rank() > 0:
-            return
-        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
-
-    def _start(self) -> None:
-        self._pairs_hu = []
-
-    def _iteration(self, engine: Engine) -> None:
-        wanted = self.n_images - len(self._pairs_hu) if self._validations % self.every == 0 else 0
-        if self.tracker.run is None or wanted <= 0:
-            return
-        output = engine.state.output
-        if isinstance(output, Mapping):
-            images, predictions = list(output[self.image_key]), list(output[self.pred_key])
-        else:
-            images, predictions = [[item[key] for item in output] for key in (self.image_key, self.pred_key)]
-        pairs = list(zip(images, predictions, strict=True))[:wanted]
-        self._pairs_hu += [(self._to_hu(image), self._to_hu(prediction)) for image, prediction in pairs]
-
-    def _epoch(self, engine: Engine) -> None:
-        run = self.tracker.run
-        if run is None:
-            return
-        run.log_metrics(_named(engine.state.metrics, "val"), engine.state.epoch)
-        if self._pairs_hu:
-            panel = comparison_panel(self._pairs_hu, self.window_hu, self.difference_hu)
-            run.log_image(panel, f"slices/epoch_{engine.state.epoch:05d}.png")
-        self._validations += 1
-        run.flush()
-
-    def _to_hu(self, x: torch.Tensor) -> np.ndarray:
-        array = torch.as_tensor(x).detach().to("cpu", torch.float32).numpy()
-        return np.asarray(x_to_hu(array, self.hu_min, self.hu_max))
-
-
 def _is_scalar(value: Any) -> bool:
     if isinstance(value, torch.Tensor | np.ndarray):
         return bool(value.ndim == 0 or (value.ndim == 1 and value.shape[0] == 1))
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _trains(engine: Engine) -> bool:
+    return getattr(engine, "optimizer", None) is not None
 
 
 def _learning_rate(engine: Engine) -> dict[str, float]:
@@ -228,13 +175,14 @@ def _learning_rate(engine: Engine) -> dict[str, float]:
     return {} if optimizer is None else {"lr": float(optimizer.param_groups[0]["lr"])}
 
 
-def _named(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
+def named_numbers(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
     """Prefix the numbers among an engine's metrics, without saying the prefix twice (`val_mae` becomes `val/mae`)."""
     numbers = {name: float(value) for name, value in metrics.items() if _is_scalar(value)}
     return {f"{prefix}/{name.removeprefix(prefix.split('_')[0] + '_')}": value for name, value in numbers.items()}
 
 
-def _process_rank() -> int:
+def process_rank() -> int:
+    """Return the number of this process in a distributed job, 0 without one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank()
     return int(os.environ.get("RANK", "0"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
+import platform
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -68,6 +70,22 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+def hardware() -> dict[str, str]:
+    """Return `hardware.cpu`, `hardware.cores`, `hardware.memory_gib` and, with CUDA, `hardware.gpus`."""
+    import psutil  # type: ignore[import-untyped]
+    import torch
+
+    found = {
+        "hardware.cpu": _cpu_model(),
+        "hardware.cores": str(os.cpu_count()),
+        "hardware.memory_gib": f"{psutil.virtual_memory().total / 2**30:.0f}",
+    }
+    cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    if cards:
+        found["hardware.gpus"] = ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in cards)
+    return found
+
+
 def calling_config() -> dict[str, Any] | None:
     """Return the bundle configuration whose parser is building an object now, after layers and overrides.
 
@@ -97,6 +115,13 @@ def config_params(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, bool | int | float | str) and not key.startswith("_") and not expression:
             params[key] = value
     return params
+
+
+def _cpu_model() -> str:
+    information = Path("/proc/cpuinfo")  # Linux only; elsewhere Python knows the family at least
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _git(folder: Path, *arguments: str) -> str:
