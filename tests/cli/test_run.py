@@ -2,9 +2,10 @@ import json
 
 import pytest
 
+from latentct.bundle.configs import config_files
+from latentct.bundle.overrides import parse_overrides
 from latentct.cli.main import main
-from latentct.cli.run import config_files, parse_overrides, root_cause
-from latentct.errors import InputError
+from latentct.errors import InputError, root_cause
 
 TRAIN = """
 imports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,6 @@ def with_shared_entries(config: Any, root: Path = Path()) -> Any:
     return _resolved(config, functools.cache(lambda file: read_config(root / file)), ())
 
 
-def shared_files(config: Any) -> set[str]:
-    """Return the files that a config reads entries from."""
-    return {match[1] for value in leaves(config).values() if isinstance(value, str) and (match := is_shared(value))}
-
-
 def is_shared(value: str) -> re.Match[str] | None:
     """Match a text that stands for an entry of another file; groups are the file and the key."""
     return _SHARED.fullmatch(value.replace("#", "::"))
@@ -155,24 +150,6 @@ def leaves(config: Any) -> dict[str, Any]:
         nested = isinstance(value, dict | list)
         found |= {f"{key}::{name}": leaf for name, leaf in leaves(value).items()} if nested else {str(key): value}
     return found
-
-
-def refuse_unknown_keys(overrides: Mapping[str, Any], files: list[Path], accepted: Iterable[str] = ()) -> None:
-    """Refuse overrides of keys that the configs do not have, which MONAI would accept without a word.
-
-    Args:
-        overrides: values by key.
-        files: configs, each a layer on those before.
-        accepted: keys that are no entries of a config.
-
-    Raises:
-        InputError: Names the first unknown key and the nearest known one.
-    """
-    known = {*accepted, *ids(with_shared_entries(read_layers(files)))}
-    for key in overrides:
-        if key.replace("#", "::") not in known:
-            configs = ", ".join(file.name for file in files)
-            raise InputError(f"override --{key} is no key of {configs}{did_you_mean(key, known)}; correct the name.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from latentct.bundle.configs import project_root, read_config, with_shared_entries
-from latentct.bundle.weights import write_hashes
+from latentct.bundle.weights import named_weights, write_hashes
 from latentct.errors import InputError
 
 PRIOR = "model.pt"
 """Name of the inference weights in a staged bundle, where MONAI Label and the Deploy SDK look for them."""
 
-_OWN_WEIGHTS = re.compile(r"\$@bundle_root \+ '/models/([\w.-]+)'")
 _SHIPPED_DOCS = {".jpg", ".md", ".pdf", ".png", ".svg", ".txt"}
 
 
@@ -112,7 +110,7 @@ class _Weights:
         self.bundle = bundle
         self.folder = folder
         self.copied: dict[str, Path] = {}
-        self.prior = self._source(prior)
+        self.prior = named_weights(prior, bundle)
         if self.prior is None:
             raise InputError(
                 f"{bundle / 'configs' / 'inference.yaml'}: ckpt_path is {prior!r}; give a path that ends in .pt, or "
@@ -122,7 +120,7 @@ class _Weights:
 
     def own_name(self, value: Any) -> Any:
         """Return a value of a config as it stands in the copy: weights by their place there, all else as it is."""
-        source = self._source(value)
+        source = named_weights(value, self.bundle)
         if source is None:
             return value
         name = PRIOR if source == self.prior else source.name
@@ -137,14 +135,6 @@ class _Weights:
             raise InputError(f"weights {file}, which {self.bundle} names, do not exist; train or fetch them first.")
         _copy(file, self.folder / name)
         self.copied[name] = source
-
-    def _source(self, value: Any) -> Path | None:
-        if not isinstance(value, str):
-            return None
-        if own := _OWN_WEIGHTS.fullmatch(value):
-            return (self.bundle / "models" / own[1]).resolve()
-        plain = value.endswith((".pt", ".ts")) and not value.startswith(("$", "@", "%"))
-        return (project_root(self.bundle) / value).resolve() if plain else None
 
 
 def _mapped(config: Any, change: Callable[[Any], Any]) -> Any:

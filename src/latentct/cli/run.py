@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from latentct.bundle.configs import config_files, refuse_unknown_keys, with_shared_entries
+from latentct.bundle.configs import config_files, with_shared_entries
+from latentct.bundle.overrides import OF_MONAI, parse_overrides, refuse_unknown_keys
 from latentct.errors import InputError, root_cause
 
-_SET_BY_COMMAND = ("bundle_root", "config_file", "run_id")
-_OF_MONAI = ("logging_file", "meta_file", "tracking")
 LONGEST_CAUSE = 400
 
 
@@ -34,7 +33,7 @@ def run(
     files = config_files(bundle, run_id, layer or [])
     warnings.filterwarnings("ignore", message="Can't merge entry")  # a layer adds to what not every config has
     overrides = parse_overrides(context.args)
-    refuse_unknown_keys(overrides, files, _OF_MONAI)
+    refuse_unknown_keys(overrides, files)
     try:
         _run_workflow(bundle, run_id, files, overrides)
     except Exception as error:
@@ -47,40 +46,17 @@ def run(
         sys.exit(1)
 
 
-def parse_overrides(arguments: list[str]) -> dict[str, Any]:
-    """Turn `--key value` and `--key=value` into a dictionary, with values read as `python -m monai.bundle` reads them.
-
-    Raises:
-        InputError: If an argument is no option, or sets what the command itself sets.
-    """
-    from fire.parser import DefaultParseValue
-
-    overrides: dict[str, Any] = {}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        key, has_value, text = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or not key:
-            raise InputError(f"argument '{argument}' is not understood; overrides are written --key value.")
-        if key in _SET_BY_COMMAND:
-            raise InputError(f"--{key} cannot be overridden; it follows from the bundle and the run id you name.")
-        if not has_value:
-            text = rest.pop(0) if rest and not rest[0].startswith("--") else "True"
-        overrides[key] = DefaultParseValue(text)
-    return overrides
-
-
 def _run_workflow(bundle: Path, run_id: str, files: list[Path], overrides: Mapping[str, Any]) -> None:
     """What `python -m monai.bundle run` does, with tracebacks kept out of the console's log."""
     from monai.bundle import ConfigWorkflow
 
     warnings.filterwarnings("ignore", message="parsing config_file")
-    of_monai = {key: value for key, value in overrides.items() if key in _OF_MONAI}
+    of_monai = {key: value for key, value in overrides.items() if key in OF_MONAI}
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files], run_id=run_id, bundle_root=str(bundle), **of_monai
     )
     workflow.parser.set(with_shared_entries(workflow.parser.get()))
-    workflow.parser.update({key: value for key, value in overrides.items() if key not in _OF_MONAI})
+    workflow.parser.update({key: value for key, value in overrides.items() if key not in OF_MONAI})
     for handler in logging.getLogger().handlers:
         handler.addFilter(_without_traceback)
     workflow.initialize()
