@@ -123,7 +123,7 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
         _refuse_aliases(text)
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"geometry {name} is no YAML ({' '.join(str(error).split())[:200]}); correct it.") from error
+        raise InputError(f"geometry {name} is no YAML ({_place(error)}); correct it.") from error
     found = [section for section in _SECTIONS if section in content] if isinstance(content, dict) else []
     if isinstance(content, dict) and len(found) != 1:
         raise InputError(
@@ -133,7 +133,7 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
     broken = best_match(_validator().iter_errors(content))
     if broken is not None:
         raise InputError(
-            f"geometry {name} breaks the schema at {broken.json_path}: {broken.message[:200]}; correct that entry."
+            f"geometry {name} breaks the schema at {broken.json_path}: {_rule(broken)}; correct that entry."
         )
     if not all(abs(number) < _LARGEST for number in _numbers(content)):
         raise InputError(f"geometry {name} holds a number that is not finite or too large; give mm and degrees.")
@@ -145,7 +145,23 @@ def _refuse_aliases(text: str) -> None:
     import yaml
 
     if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-        raise yaml.YAMLError("it holds an alias, '*name'")
+        raise yaml.MarkedYAMLError(problem="aliases, '*name', are not read")
+
+
+def _rule(broken: Any) -> str:
+    """Return the rule that an entry breaks; of what the text says, names of keys only, for it may be a patient's."""
+    if broken.validator in ("additionalProperties", "required"):
+        return str(broken.message)[:200]
+    if broken.validator in ("oneOf", "not"):
+        return "the keys do not go together"
+    return f"{broken.validator} {broken.validator_value} is expected"
+
+
+def _place(error: Exception) -> str:
+    """Return what a YAML parser stumbled over, without the text around it."""
+    mark = getattr(error, "problem_mark", None)
+    where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+    return f"{getattr(error, 'problem', None) or 'it cannot be parsed'}{where}"
 
 
 def _numbers(content: Any) -> list[float | int]:

@@ -53,10 +53,10 @@ def _few_bins(scan: Scan2D) -> Scan2D:
 
 def _few_views(machine: ConeBeam) -> ConeBeam:
     """Return two views on a panel with larger pixels."""
-    shape = (12, 12)
-    sizes = zip(machine.detector_shape, machine.pixel_mm, shape, strict=True)
-    pixel_mm = tuple(n * mm / n_new for n, mm, n_new in sizes)
-    return replace(machine, angles_rad=(0.0, math.pi / 2), detector_shape=shape, pixel_mm=pixel_mm)
+    n = 12
+    (n_rows, n_columns), (dv_mm, du_mm) = machine.detector_shape, machine.pixel_mm
+    pixel_mm = (n_rows * dv_mm / n, n_columns * du_mm / n)
+    return replace(machine, angles_rad=(0.0, math.pi / 2), detector_shape=(n, n), pixel_mm=pixel_mm)
 
 
 def _ball(grid: Grid) -> Tensor:

@@ -12,18 +12,19 @@ from latentct.geometry import Scan
 from latentct.serving.limits import check_projections_shape
 
 
-def numbers(value: list[Any], scan: Scan, name: str) -> NDArray[Any]:
+def numbers(value: list[Any], scan: Scan, name: str) -> NDArray[np.float64]:
     """Return the projections of a scan.
 
     Raises:
         InputError: the lists have another shape, are uneven, or hold something other than numbers.
     """
-    check_projections_shape(_first_shape(value), scan, name)
-    array = _array(value, name, "numbers")
-    if array.dtype.kind not in "iuf":
-        raise InputError(f"{name} holds something other than numbers; send line integrals.")
-    check_projections_shape(array.shape, scan, name)
-    return array
+    shape = _first_shape(value)
+    check_projections_shape(shape, scan, name)
+    _check_lists(value, shape, {int, float}, name, "numbers")
+    try:
+        return np.array(value, dtype=np.float64)
+    except OverflowError as error:
+        raise InputError(f"{name} holds a number that is too large; send line integrals.") from error
 
 
 def booleans(value: list[Any], scan: Scan, name: str) -> NDArray[np.bool_]:
@@ -32,29 +33,31 @@ def booleans(value: list[Any], scan: Scan, name: str) -> NDArray[np.bool_]:
     Raises:
         InputError: the lists have another shape, are uneven, hold something other than true and false, or no true.
     """
-    expected = scan.sinogram_shape
-    if _first_shape(value) == expected:
-        array = _array(value, name, "true or false")
-        if array.dtype != bool:
-            raise InputError(f"{name} holds something other than true and false; send true where a ray was measured.")
-        if not array.any():
-            raise InputError(f"{name} says that no ray was measured; send true where one was.")
-        if array.shape == expected:
-            return array
-    raise InputError(f"{name} has shape {_first_shape(value)}, but {expected} (views, bins) is expected; send that.")
-
-
-def _array(value: list[Any], name: str, content: str) -> NDArray[Any]:
-    try:
-        return np.array(value)
-    except ValueError as error:
-        raise InputError(f"{name} holds lists of different lengths; send {content} in even rows.") from error
+    shape, expected = _first_shape(value), scan.sinogram_shape
+    if shape != expected:
+        raise InputError(f"{name} has shape {shape}, but {expected} (views, bins) is expected; send that.")
+    _check_lists(value, shape, {bool}, name, "true and false")
+    mask = np.array(value)
+    if not mask.any():
+        raise InputError(f"{name} says that no ray was measured; send true where one was.")
+    return mask
 
 
 def _first_shape(value: Any) -> tuple[int, ...]:
     """Return the lengths of the first list of each depth, of ten at most."""
-    shape = []
+    shape: list[int] = []
     while isinstance(value, list) and len(shape) < 10:
         shape.append(len(value))
         value = value[0] if value else None
     return tuple(shape)
+
+
+def _check_lists(value: Any, shape: tuple[int, ...], types: set[type], name: str, content: str) -> None:
+    """Refuse what is not of this shape and these types, before numpy makes room for the largest of what is there."""
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise InputError(f"{name} holds lists of different lengths or depths; send {content} in even rows.")
+    if len(shape) > 1:
+        for row in value:
+            _check_lists(row, shape[1:], types, name, content)
+    elif not set(map(type, value)) <= types:
+        raise InputError(f"{name} holds something other than {content}; send {content} only.")

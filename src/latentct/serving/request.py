@@ -61,7 +61,7 @@ def _read(item: Any, name: str) -> ScanRequest:
         item = item.model_dump(exclude_none=True)
     if not isinstance(item, dict):
         raise InputError(
-            f"{name} is {_kind(item)}, but an object with one of {', '.join(SOURCES)} is expected; see its docs."
+            f"{name} is {_kind(item)}, but an object with one of {', '.join(SOURCES)} is expected; send one."
         )
     _refuse_unknown(item, name)
     try:
@@ -110,4 +110,4 @@ def _refuse_choice(value: str | None, choices: Sequence[str], key: str, name: st
 def _kind(value: Any) -> str:
     """Return what JSON calls a value."""
     kinds: dict[type, str] = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number")
+    return kinds.get(type(value), "a number" if isinstance(value, int | float) else "something else")

@@ -27,7 +27,7 @@ def read_nifti(content: bytes, name: str) -> tuple[NDArray[np.float32], NDArray[
     Raises:
         InputError: it is no NIfTI file, or holds no single finite 3-D volume of a size that is served.
     """
-    from nibabel.arrayproxy import ArrayProxy
+    import nibabel.arrayproxy
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
@@ -36,7 +36,8 @@ def read_nifti(content: bytes, name: str) -> tuple[NDArray[np.float32], NDArray[
         header = _header(stream, name)
         shape = _checked_shape(header, name)
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-        voxels = np.asanyarray(ArrayProxy(stream, header, mmap=False)).reshape(shape)
+        array_proxy: Any = nibabel.arrayproxy.ArrayProxy
+        voxels = np.asanyarray(array_proxy(stream, header, mmap=False)).reshape(shape)
     except InputError:
         raise
     except (HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error) as error:
@@ -60,7 +61,8 @@ def _header(stream: Any, name: str) -> Any:
     if not sizes & {348, 540}:
         raise InputError(f"{name} is no NIfTI file; send the content of a .nii or .nii.gz file.")
     stream.seek(0)
-    return (nib.Nifti1Header if 348 in sizes else nib.Nifti2Header).from_fileobj(stream)
+    kind: Any = nib.Nifti1Header if 348 in sizes else nib.Nifti2Header
+    return kind.from_fileobj(stream)
 
 
 def _checked_shape(header: Any, name: str) -> tuple[int, ...]:
