@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,16 @@ from monai.bundle import ConfigParser
 from latentct.engines import load_weights
 
 from .. import checks
-from .conftest import DataSet, Run, finish, monai_command, read_json, start, succeed
+from .conftest import DataSet, Run, finish, monai_command, read_json, succeed
 
 pytestmark = pytest.mark.slow
 
 BUNDLE = checks.ROOT / "bundles" / "lsr_truncation"
 TRAIN = monai_command(BUNDLE, "training", "train", "smoke")
-LONGEST_WAIT_S = 300
+KILL_LAYER = """
+"+train::handlers":
+- {_target_: tests.bundles.killing.KillAt, tracker: "@train::tracker", iteration: 15}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,12 @@ def tracked_runs(output_dir: Path) -> tuple[MlflowClient, list[Any]]:
 def steps(output_dir: Path, run_id: str, name: str) -> list[int]:
     client, _ = tracked_runs(output_dir)
     return [point.step for point in client.get_metric_history(run_id, name)]
+
+
+def curve(output_dir: Path, name: str) -> list[tuple[int, float]]:
+    """The points of a metric of the only run there is."""
+    client, (run,) = tracked_runs(output_dir)
+    return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
 
 
 def test_training_leaves_weights_that_fit_the_network(trained: Run) -> None:
@@ -72,25 +80,31 @@ def test_tracked_run_names_no_folder_and_no_patient(trained: Run, data_set: Data
         assert secret not in everything
 
 
-def test_killed_training_goes_on_where_it_stopped(data_set: DataSet, tmp_path: Path) -> None:
-    process = start([*TRAIN, *data_set.options(), "--epochs", "500"], tmp_path)
-    checkpoint = tmp_path / "checkpoints" / "last.pt"
-    waited_until = time.monotonic() + LONGEST_WAIT_S
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < waited_until:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    log, _ = process.communicate()
-    assert checkpoint.exists(), log[-4000:]
-    done = torch.load(checkpoint, weights_only=True)["epoch"]
-    _, (killed,) = tracked_runs(tmp_path)
+def test_killed_training_goes_on_as_if_it_had_not_been(data_set: DataSet, tmp_path: Path) -> None:
+    """Killed in the middle of the second of three epochs, with points of that epoch in the store."""
+    epochs, iterations = 3, 10
+    lengths = ["--epochs", str(epochs), "--slices_per_epoch", str(4 * iterations), "--train::tracker::log_every", "1"]
+    options = [*data_set.options(), *lengths]
+    whole = succeed([*TRAIN, *options], tmp_path / "whole")
+    layer = tmp_path / "kill.yaml"
+    layer.write_text(KILL_LAYER)
+    files = [BUNDLE / "configs" / "train.yaml", BUNDLE / "configs" / "smoke.yaml", layer]
+    command = [*TRAIN[:-1], repr([str(file) for file in files])]
+    assert finish([*command, *options], tmp_path / "parts").code == -signal.SIGKILL
+    _, (killed,) = tracked_runs(tmp_path / "parts")
     assert killed.info.status == "RUNNING"
+    assert curve(tmp_path / "parts", "train/loss") == curve(tmp_path / "whole", "train/loss")[: iterations + 5]
 
-    succeed([*TRAIN, *data_set.options(), "--epochs", str(done + 2), "--resume", "True"], tmp_path)
-    assert torch.load(checkpoint, weights_only=True)["epoch"] == done + 2
-    _, (resumed,) = tracked_runs(tmp_path)
+    parts = succeed([*TRAIN, *options, "--resume", "True"], tmp_path / "parts")
+    _, (resumed,) = tracked_runs(tmp_path / "parts")
     assert (resumed.info.run_id, resumed.info.status) == (killed.info.run_id, "FINISHED")
-    assert steps(tmp_path, resumed.info.run_id, "val/body_mae_hu")[-2:] == [done + 1, done + 2]
-    assert read_json(tmp_path / "mlflow_run.json")["run_id"] == resumed.info.run_id
+    assert read_json(tmp_path / "parts" / "mlflow_run.json")["run_id"] == resumed.info.run_id
+    for name in ("train/loss", "train/lr", "val/body_mae_hu", "val_best/body_mae_hu"):
+        assert curve(parts.output_dir, name) == curve(whole.output_dir, name), name
+    assert [step for step, _ in curve(parts.output_dir, "train/loss")] == list(range(1, epochs * iterations + 1))
+    assert [step for step, _ in curve(parts.output_dir, "val/body_mae_hu")] == list(range(1, epochs + 1))
+    trained, uninterrupted = (torch.load(run.output_dir / "model.pt", weights_only=True) for run in (parts, whole))
+    assert all(torch.equal(trained[name], uninterrupted[name]) for name in uninterrupted)
 
 
 def test_resume_without_a_checkpoint_is_refused(data_set: DataSet, tmp_path: Path) -> None:
