@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -20,7 +21,6 @@ from latentct.errors import InputError
 from latentct.geometry import ConeBeam, Grid, Scan, Scan2D, VectorConeBeam
 from latentct.io.files import whole_file
 from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
-from latentct.projectors.shadow import cast_shadow
 
 GEOMETRY = "geometry.yaml"
 LEAST_TRANSMISSION = 1e-6
@@ -89,15 +89,26 @@ def projections_of(array: NDArray[Any], geometry: ScanGeometry, name: str) -> Pr
 
 def write_projections(path: str | os.PathLike[str], projections: Projections) -> None:
     """Write line integrals and their geometry, to an NPZ file if `path` ends so, and to a folder otherwise."""
-    path, text = Path(path), write_geometry(replace(projections.geometry, i0=None))
+    path = Path(path)
     if path.suffix == ".npz":
-        with whole_file(path) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, projections=projections.y, geometry=np.array(text))
+        with whole_file(path) as partial:
+            partial.write_bytes(npz_bytes(projections))
         return
     with whole_file(path / "projections.npy") as partial, partial.open("wb") as file:
         np.save(file, projections.y)
     with whole_file(path / GEOMETRY) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(_geometry_text(projections), encoding="utf-8")
+
+
+def npz_bytes(projections: Projections) -> bytes:
+    """Return the content of the NPZ file of line integrals and their geometry."""
+    file = BytesIO()
+    np.savez_compressed(file, projections=projections.y, geometry=np.array(_geometry_text(projections)))
+    return file.getvalue()
+
+
+def _geometry_text(projections: Projections) -> str:
+    return write_geometry(replace(projections.geometry, i0=None))
 
 
 def check_scan(scan: Scan, grid: Grid, n_views: tuple[int, int], name: str, least_share: float = 0.05) -> None:
@@ -140,6 +151,8 @@ def check_scan(scan: Scan, grid: Grid, n_views: tuple[int, int], name: str, leas
 
 def _seen_shares(grid: Grid, scan: ConeBeam | VectorConeBeam) -> NDArray[np.float64]:
     """Return which share of a volume casts its shadow on the panel, view by view, (A,) in [0, 1]."""
+    from latentct.projectors.shadow import cast_shadow  # torch, which those who only read files do without
+
     shape = tuple(min(n, 24) for n in grid.shape)
     coarse = Grid(shape, tuple(mm / n for mm, n in zip(grid.extent_mm, shape, strict=True)), grid.center_mm)
     return np.asarray(cast_shadow(coarse, scan).visible.double().mean(dim=(1, 2, 3)))

@@ -121,5 +121,5 @@ def _sentence(ray_mask: NDArray[np.bool_]) -> str:
     measured = 100 * float(ray_mask.mean())
     return (
         f"{measured:.1f} % of the rays were measured and are in the image as they came; the other {100 - measured:.1f} "
-        "% were synthesised by a model of other patients, so what only they show is a guess and no finding."
+        "% were synthesised by a model of other patients: what only they show is a guess, no finding."
     )
