@@ -13,7 +13,9 @@ from typing import TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
-_TOP_LEVEL = re.compile(r"^(?:class|def) (\w+)|^((?:\w+ = )+)\w+$", re.MULTILINE)
+_TOP_LEVEL = re.compile(r"^(?:class|def) (\w+)|^((?:\w+ = )+)", re.MULTILINE)
+
+_LANGUAGE = {"object", "ABC", "Generic", "Protocol"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +94,14 @@ def find(target: str) -> Found:
 
 @functools.cache
 def monai_names() -> dict[str, list[str]]:
-    """Return the modules of MONAI that define a class or function at the top, by its name; tests are left out."""
+    """Return the modules of MONAI that define a name at the top, with a few that are no class or function."""
     names: dict[str, list[str]] = {}
     monai = find_module("monai")
     root = monai.file.parent if monai else Path("monai")
     for file in sorted(root.rglob("*.py")):
         module = ".".join(("monai", *file.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
         for match in _TOP_LEVEL.finditer(file.read_text(encoding="utf-8")):
-            for name in [match[1]] if match[1] else match[2].split(" = ")[:-1]:
+            for name in [match[1]] if match[1] else match[2].split(" = "):
                 names.setdefault(name, []).append(module)
     return names
 
@@ -144,13 +146,13 @@ def method(definition: Definition, name: str) -> Found:
 
 
 def bases(definition: Definition) -> list[Found]:
-    """Return the classes that a class is made from, `Unreadable` where they are worked out."""
+    """Return the classes that a class is made from, but the language's own; `Unreadable` where they are worked out."""
     node = definition.node
     found: list[Found] = []
     for base in node.bases if isinstance(node, ast.ClassDef) else ():
-        while isinstance(base, ast.Subscript):  # Generic[T]
-            base = base.value
-        found.append(_expression(definition.module, base) or Unreadable())
+        named = base.value if isinstance(base, ast.Subscript) else base  # Generic[T]
+        if ast.unparse(named).rpartition(".")[2] not in _LANGUAGE:
+            found.append(_expression(definition.module, named) or Unreadable())
     return found
 
 

@@ -8,8 +8,6 @@ import functools
 from latentct.bundle.configs import did_you_mean
 from latentct.bundle.modules import Definition, Found, Module, bases, find, method, monai_names
 
-_WITHOUT_ARGUMENTS = {"object", "ABC", "Generic", "Protocol"}
-
 
 def target_fault(target: str, arguments: frozenset[str]) -> str | None:
     """Say what is wrong with a component, or None.
@@ -67,11 +65,9 @@ def _of_class(definition: Definition) -> frozenset[str] | None:
 
 
 def _takes_nothing(base: Found) -> bool:
-    """Whether a base says nothing of the arguments: one of the language's own, or without a constructor at all."""
+    """Whether a base says nothing of the arguments, because it has no constructor all the way up."""
     if not isinstance(base, Definition) or not isinstance(base.node, ast.ClassDef):
         return False
-    if base.node.name in _WITHOUT_ARGUMENTS:
-        return True
     makes = {"__init__", "__new__"} & {part.name for part in base.node.body if isinstance(part, ast.FunctionDef)}
     return not makes and not _is_dataclass(base.node) and all(_takes_nothing(above) for above in bases(base))
 
