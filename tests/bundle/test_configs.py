@@ -14,11 +14,12 @@ from latentct.bundle.configs import (
     read_layers,
     with_shared_entries,
 )
+from latentct.bundle.stacks import config_stacks
 from latentct.errors import InputError
 
 from .. import checks
 
-STACKS = [stack for bundle in checks.bundle_folders() for stack in checks.config_stacks(bundle)]
+STACKS = [stack for bundle in checks.bundle_folders() for stack in config_stacks(bundle)]
 
 
 @pytest.fixture
