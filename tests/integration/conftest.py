@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,7 +35,7 @@ LONGEST_START_S = 120
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory, data_set: DataSet) -> Path:
-    """A copy of `lsr_truncation` with a network that learns in seconds, where a project has it, and the synthetic data."""
+    """A project with synthetic data and a copy of `lsr_truncation` whose network learns in seconds."""
     root = tmp_path_factory.mktemp("project")
     shutil.copytree(checks.ROOT / BUNDLE, root / BUNDLE, ignore=shutil.ignore_patterns("eval"))
     file = root / BUNDLE / "configs" / "metadata.json"
@@ -60,7 +61,7 @@ def server(arguments: list[str], folder: Path, environment: dict[str, str], heal
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *arguments],
             cwd=folder,
-            env=os.environ | environment,
+            env=os.environ | {"PATH": on_path()} | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -69,8 +70,14 @@ def server(arguments: list[str], folder: Path, environment: dict[str, str], heal
         wait_for(health, process, log)
         yield
     finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def on_path() -> str:
+    """The search path of an environment that is active: `mlflow` starts further programs of it by name."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -16,9 +16,11 @@ import yaml
 from mlflow import MlflowClient
 
 from latentct.cli.main import main
-from latentct.serving import input_example, load_corrector
+from latentct.io.nifti import read_volume
+from latentct.serving import ScanRequest, answered, input_example, load_corrector
 from latentct.tracking.versions import fetch_bundle
 
+from .. import checks
 from .conftest import BUNDLE, free_port, post, server
 
 pytestmark = pytest.mark.slow
@@ -44,7 +46,7 @@ RULES = {
     }
 }
 
-Command = Callable[..., str]
+Latentct = Callable[..., tuple[int, str]]
 
 
 def stores() -> list[str]:
@@ -65,9 +67,7 @@ def client(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def latentct(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
+def latentct(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Latentct:
     """Runs `latentct` in the project's folder and returns its exit code and all that it printed."""
     monkeypatch.chdir(project)
 
@@ -83,7 +83,7 @@ def latentct(
     return run
 
 
-def succeed(latentct: Callable[..., tuple[int, str]], *arguments: object) -> str:
+def succeed(latentct: Latentct, *arguments: object) -> str:
     code, printed = latentct(*arguments)
     assert code == 0, printed[-4000:]
     return printed
@@ -106,7 +106,9 @@ def worse(weights: Path, path: Path) -> Path:
     return path
 
 
-def test_from_the_first_epoch_to_the_served_model_and_back(client: MlflowClient, latentct, tmp_path: Path) -> None:
+def test_from_the_first_epoch_to_the_served_model_and_back(
+    client: MlflowClient, latentct: Latentct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = train(latentct, tmp_path)
     training = client.get_run(last_run(client, "train"))
     assert training.info.status == "FINISHED"
@@ -116,7 +118,7 @@ def test_from_the_first_epoch_to_the_served_model_and_back(client: MlflowClient,
     rules.write_text(yaml.safe_dump(RULES))
     succeed(latentct, "promote", NAME, first, "--alias", "champion", "--rules", rules)
     assert champion(client) == first
-    check_served_model(client, tmp_path)
+    check_served_model(client, tmp_path, monkeypatch)
 
     second = register(client, latentct, worse(weights, tmp_path / "worse.pt"), tmp_path / "second")
     code, printed = latentct("promote", NAME, second, "--alias", "champion", "--rules", rules)
@@ -130,13 +132,18 @@ def test_from_the_first_epoch_to_the_served_model_and_back(client: MlflowClient,
     assert champion(client) == first
 
 
-def train(latentct: Callable[..., tuple[int, str]], folder: Path) -> Path:
+def documented_client() -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", (checks.ROOT / "docs" / "mlflow.md").read_text(), re.DOTALL)
+    return code
+
+
+def train(latentct: Latentct, folder: Path) -> Path:
     options = ("--epochs", 6, "--slices_per_epoch", 64, "--output_dir", folder / "train")
     succeed(latentct, "run", BUNDLE, "training", "--layer", "smoke", *DATA, *options)
     return folder / "train" / "model.pt"
 
 
-def register(client: MlflowClient, latentct: Callable[..., tuple[int, str]], weights: Path, folder: Path) -> str:
+def register(client: MlflowClient, latentct: Latentct, weights: Path, folder: Path) -> str:
     """Evaluate weights, register them with that evaluation, and return the new version."""
     options = ("--ckpt_path", weights, "--trained_on", "data/synthetic.json", "--output_dir", folder)
     succeed(latentct, "run", BUNDLE, "evaluating", *DATA, *options)
@@ -153,8 +160,8 @@ def champion(client: MlflowClient) -> str:
     return client.get_model_version_by_alias(NAME, "champion").version
 
 
-def check_served_model(client: MlflowClient, folder: Path) -> None:
-    """The endpoint answers as the corrector does when it is called directly."""
+def check_served_model(client: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint answers as the corrector does when it is called directly, and the client of the documents works."""
     port = free_port()
     model = ["models", "serve", "-m", f"models:/{NAME}@champion", "--env-manager", "local", "-p", str(port)]
     environment = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
@@ -162,6 +169,13 @@ def check_served_model(client: MlflowClient, folder: Path) -> None:
         version = client.get_model_version_by_alias(NAME, "champion")
         root = fetch_bundle(client, version, folder / "fetched")
         example = input_example(root)
-        (served,) = post(f"http://127.0.0.1:{port}/invocations", {"inputs": example})["predictions"]
-    (direct,) = [load_corrector(root).answer(request) for request in example]
-    np.testing.assert_allclose(served["image_hu"], direct["image_hu"], rtol=0, atol=1e-3)
+        (served,) = post(f"http://127.0.0.1:{port}/invocations", {"inputs": [example]})["predictions"]
+        np.savez(folder / "scan.npz", projections=[example["sinogram"]], geometry=example["geometry"])
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            exec(documented_client().replace(":5001/", f":{port}/"), {})
+    direct = answered(load_corrector(root), ScanRequest(**example))
+    assert served["image_hu"] == direct["image_hu"]
+    assert served["synthesised_rays"] == direct["synthesised_rays"]
+    assert read_volume(folder / "corrected.nii.gz")[0].shape == tuple(served["shape"])
+    assert served["model"]["weights_sha256"]["model.pt"] == version.tags["weights.sha256"]

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from latentct.bundle.configs import CONFIGS
 
 from .. import checks
-from .conftest import BUNDLE
+from .conftest import BUNDLE, on_path
 
 MLPROJECT = checks.ROOT / "mlflow" / "MLproject"
 
@@ -32,13 +32,12 @@ def test_a_training_is_a_child_of_the_run_that_mlflow_opened(project: Path, tmp_
     (project / "mlflow").mkdir(exist_ok=True)
     shutil.copy(MLPROJECT, project / "mlflow")
     store = f"sqlite:///{tmp_path}/runs.db"
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     options = {"bundle": BUNDLE.name, "layer": "smoke", "manifest": "data/synthetic.json", "dataset_dir": "data"}
     given = [f"-P{key}={value}" for key, value in {**options, "output_dir": tmp_path / "out"}.items()]
     subprocess.run(
         [sys.executable, "-m", "mlflow", "run", "mlflow", "-e", "training", "--env-manager", "local", *given],
         cwd=project,
-        env={**os.environ, "MLFLOW_TRACKING_URI": store, "OMP_NUM_THREADS": "1", "PATH": path},
+        env={**os.environ, "MLFLOW_TRACKING_URI": store, "OMP_NUM_THREADS": "1", "PATH": on_path()},
         check=True,
         timeout=300,
     )
