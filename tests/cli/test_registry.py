@@ -52,11 +52,13 @@ def promoted(second_holds: bool, forced: bool = False) -> promotion.Promotion:
 def test_register_prints_the_version_and_how_to_serve_it(latentct, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Recorder(registry.RegisteredVersion("prior", "3", "run0", "run9", None))
     monkeypatch.setattr(registry, "register", call)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/db")
     code, out, _ = latentct("register", "bundles/prior", "--evaluation", "run9", "--weights", "w.pt", "--name", "prior")
     assert code == 0
     assert call.called_with == (Path("bundles/prior"), "run9", Path("w.pt"), "prior")
     assert "prior version 3, registered by run run0, evaluated by run run9" in out
-    assert 'mlflow models serve -m "models:/prior/3" --env-manager local' in out
+    assert out.splitlines()[-1] == 'mlflow models serve -m "models:/prior/3" --env-manager local'
+    assert "secret" not in out
 
 
 def test_register_takes_name_and_weights_from_the_bundle(latentct, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +107,15 @@ def test_a_forced_promotion_says_so(latentct, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_rollback_prints_where_the_alias_went(latentct, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     call = Recorder(versions.Rollback("prior", "champion", left="2", version="1"))
     monkeypatch.setattr(versions, "rollback", call)
     code, out, _ = latentct("rollback", "prior")
     assert (code, call.called_with) == (0, ("prior", "champion"))
     assert "'champion' of prior now names version 1, not 2" in out
+    serving = 'mlflow/mlruns.db mlflow models serve -m "models:/prior@champion" --env-manager local'
+    assert out.splitlines()[-1].startswith("MLFLOW_TRACKING_URI=sqlite:///")
+    assert out.splitlines()[-1].endswith(serving)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """When an alias moves and when it does not, with evaluations that are made up; `test_registry` has a real one."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from latentct.bundle import sha256
 from latentct.errors import InputError
 from latentct.tracking.evaluation import Evaluation, scores_by_patient
 from latentct.tracking.promotion import Promotion, promote
-from latentct.tracking.promotion_rule import read_rule
+from latentct.tracking.promotion_rule import Rule, judge, read_rule
 from latentct.tracking.run import track_run
 from latentct.tracking.store import connect
 from latentct.tracking.versions import rollback
@@ -23,7 +24,7 @@ from latentct.tracking.versions import rollback
 from .. import checks
 
 NAME = "lsr_truncation"
-PATIENTS = [f"patient_{i}" for i in range(12)]
+PATIENTS = [f"patient_{i}" for i in range(16)]
 TASKS = {"narrow": {"diameter_mm": 150.0}, "wide": {"diameter_mm": 200.0}}
 RULE = {
     "method": "lsr",
@@ -87,13 +88,19 @@ def evaluate(root: Path, overrides: Mapping[str, Any], methods: list[str], metri
     """Score patients around the error in the weights; the baseline has 50 HU. Patients differ more than versions."""
     (task,) = [name for name, changes in TASKS.items() if changes.items() <= overrides.items()]
     error = json.loads((root / "models" / "model.pt").read_text())[task]
-    with track_run(output_dir, NAME, stage="evaluate", params={"limit": overrides.get("limit", "all")}) as run:
-        pass
     spread = {patient: 10.0 * (i % 4) for i, patient in enumerate(PATIENTS)}
     noise = {patient: (-1) ** i * 0.5 for i, patient in enumerate(PATIENTS)}
     scores = {"lsr": {p: error + spread[p] + noise[p] * error / 10 for p in PATIENTS}}
     scores |= {"adt": {p: 50.0 + spread[p] for p in PATIENTS}} if "adt" in methods else {}
-    return Evaluation(run.run_id, scores)
+    return Evaluation(output_dir.name, scores)
+
+
+def evaluate_and_track(
+    root: Path, overrides: Mapping[str, Any], methods: list[str], metric: str, output_dir: Path
+) -> Evaluation:
+    """The same with a run, as a bundle's tracker opens it."""
+    with track_run(output_dir, NAME, stage="evaluate", params={"limit": overrides["limit"]}) as run:
+        return Evaluation(run.run_id, evaluate(root, overrides, methods, metric, output_dir).scores)
 
 
 def asked(version: str, rules: Path, **options: Any) -> Promotion:
@@ -153,7 +160,7 @@ def test_a_better_version_takes_the_alias_and_both_runs_are_kept(
     client: MlflowClient, tmp_path: Path, rules: Path, reigning: str
 ) -> None:
     second = add_version(client, tmp_path / "second", narrow=38.0, wide=40.0)
-    found = asked(second, rules, overrides={"limit": 7})
+    found = promote(NAME, second, "champion", rules, {"limit": 7}, evaluate=evaluate_and_track)
     assert champion(client) == second
     parent = client.get_run(found.run_id)
     assert (parent.info.status, parent.data.tags["stage"]) == ("FINISHED", "promote")
@@ -269,6 +276,51 @@ def test_bad_requests_are_refused(client: MlflowClient, rules: Path, reigning: s
         with pytest.raises(InputError, match=message):
             promote(**request, evaluate=evaluate)
     assert champion(client) == reigning
+
+
+def test_an_alias_that_moved_meanwhile_is_left_alone(
+    client: MlflowClient, tmp_path: Path, rules: Path, reigning: str
+) -> None:
+    second, third = (add_version(client, tmp_path / name, narrow=30.0, wide=30.0) for name in ("second", "third"))
+
+    def interrupted(*arguments: Any) -> Evaluation:
+        client.set_registered_model_alias(NAME, "champion", third)
+        return evaluate(*arguments)
+
+    with pytest.raises(InputError, match=f"moved to version {third} meanwhile"):
+        promote(NAME, second, "champion", rules, evaluate=interrupted)
+    assert champion(client) == third
+
+
+BETTER, EQUAL, WORSE = (1.0, 3.0), (-1.0, 1.0), (-3.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("gain", "margin", "decides", "elsewhere"),
+    [(BETTER, 0, True, True), (EQUAL, 0, False, True), (EQUAL, 1.5, True, True), (WORSE, 1.5, False, False)],
+)
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_what_the_rule_says_of_an_interval(
+    better: str, gain: tuple[float, float], margin: float, decides: bool, elsewhere: bool
+) -> None:
+    sign = -1 if better == "lower" else 1
+    rule = Rule("lsr", "psnr", "body", better, 0.95, "a", "tv", {}, {"a": {}, "b": {}})
+    rival = {patient: 40.0 + i for i, patient in enumerate(PATIENTS)} | {"empty": math.nan}
+    challenger = {patient: rival[patient] + sign * gain[i % 2] for i, patient in enumerate(PATIENTS)}
+    challenger["empty"] = math.nan
+    assert judge(rule, "a", challenger, rival, margin).holds is decides
+    line = judge(rule, "b", challenger, rival, margin)
+    assert line.holds is elsewhere
+    assert "-0" not in judge(rule, "a", challenger, rival, 0.0).demand
+    assert line.challenger - line.rival == pytest.approx(line.difference)
+    assert (line.n_patients, line.n_dropped) == (16, 0)
+    challenger["empty"] = 100.0  # a score that the rival does not have cannot be compared
+    assert not judge(rule, "b", challenger, rival, margin).holds
+
+
+def test_nothing_to_compare_never_holds() -> None:
+    rule = Rule("lsr", "psnr", "body", "higher", 0.95, "a", "tv", {}, {"a": {}})
+    assert not judge(rule, "a", {"one": math.nan}, {"one": math.nan}, 0.0).holds
 
 
 @pytest.mark.parametrize(

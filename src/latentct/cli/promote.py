@@ -21,17 +21,18 @@ def promote(
 
     Any --key value overrides that key of `evaluating` for both, e.g. --dataset_dir /data --limit 10. Where the alias
     names no version yet, the challenger must beat the rule's baseline. Exit code 1: the rule does not hold, and the
-    table says where.
+    table says where. Run it from the project's root, which the rules name manifests from.
     """
     from latentct.bundle.overrides import parse_overrides
     from latentct.tracking.promotion import promote
+    from latentct.tracking.versions import serve_command
 
     found = promote(name, version, alias, rules, parse_overrides(context.args), force)
-    typer.echo(found.table())
+    typer.echo(f"\n{found.table()}")  # below the progress bar of the evaluations
     typer.echo("".join(f"{key}: run {run_id}\n" for key, run_id in found.evaluations.items()), nl=False)
     if not found.holds and not found.forced:
         typer.echo(f"refused: '{alias}' stays as it was; run {found.run_id}", err=True)
         sys.exit(1)
     how = " in spite of the rule" if found.forced else ""
     typer.echo(f"'{alias}' of {name} now names version {version}{how}; run {found.run_id}")
-    typer.echo(f'mlflow models serve -m "models:/{name}@{alias}" --env-manager local')
+    typer.echo(serve_command(f"{name}@{alias}"))

@@ -23,7 +23,8 @@ def register(
     configs name code of foreign packages.
     """
     from latentct.tracking.registry import register
+    from latentct.tracking.versions import serve_command
 
     made = register(bundle, evaluation, weights, name or None)
     typer.echo(f"{made.name} version {made.version}, registered by run {made.run_id}, evaluated by run {evaluation}")
-    typer.echo(f'mlflow models serve -m "models:/{made.name}/{made.version}" --env-manager local')
+    typer.echo(serve_command(f"{made.name}/{made.version}"))

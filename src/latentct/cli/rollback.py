@@ -13,8 +13,8 @@ def rollback(
 
     Tags keep the history. Served models follow the alias when their server is started again.
     """
-    from latentct.tracking.versions import rollback
+    from latentct.tracking.versions import rollback, serve_command
 
     done = rollback(name, alias)
     typer.echo(f"'{alias}' of {name} now names version {done.version}, not {done.left}")
-    typer.echo(f'mlflow models serve -m "models:/{name}@{alias}" --env-manager local')
+    typer.echo(serve_command(f"{name}@{alias}"))

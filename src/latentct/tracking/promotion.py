@@ -104,7 +104,8 @@ def promote(
         What was found; the alias has moved if it `holds` or was `forced`.
 
     Raises:
-        InputError: the rule, the version or an override is bad, or the alias names the version already.
+        InputError: the rule, the version or an override is bad, or the alias names the version already or was moved by
+            another process meanwhile.
     """
     overrides = dict(overrides or {})
     refuse_reserved(overrides, "command line")
@@ -136,6 +137,7 @@ def promote(
             _record(run, promotion)
     _tag_versions(client, promotion, versions.get(CHAMPION))
     if promotion.holds or promotion.forced:
+        _refuse_moved(versions.get(CHAMPION), version_of_alias(client, name, alias), alias)
         move_alias(client, name, alias, version)
     return promotion
 
@@ -150,6 +152,12 @@ def _versions(client: MlflowClient, name: str, version: str, alias: str) -> dict
     if str(champion.version) == version:
         raise InputError(f"alias '{alias}' of '{name}' names version {version} already; promote another version.")
     return {CHALLENGER: challenger, CHAMPION: find_version(client, name, champion.version)}
+
+
+def _refuse_moved(before: ModelVersion | None, now: ModelVersion | None, alias: str) -> None:
+    """Refuse to move an alias that another process moved while the versions were evaluated."""
+    if now is not None and (before is None or str(before.version) != str(now.version)):
+        raise InputError(f"alias '{alias}' was moved to version {now.version} meanwhile; promote again.")
 
 
 def _evaluate(

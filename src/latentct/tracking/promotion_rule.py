@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -98,24 +99,24 @@ def judge(rule: Rule, task: str, challenger: Mapping[str, float], rival: Mapping
     Args:
         rule: the rule.
         task: name of the task; `rule.decided_on` asks for more than the others.
-        challenger: score by patient.
-        rival: score by patient.
+        challenger: score by patient, NaN for none; patients without a score in both are left out.
+        rival: the same of the rival.
         margin: by how much the challenger may be worse on the deciding task.
     """
+    challenger, rival = _scored(challenger, rival), _scored(rival, challenger)
     found: dict[str, Any] = dict(paired_comparison(challenger, rival, seed=0, level=rule.level))
     low, high = found["interval"]
     side, least = ("below", high) if rule.better == "lower" else ("above", -low)
     best = low if rule.better == "lower" else -high
     if task == rule.decided_on:
-        bound = margin if rule.better == "lower" else -margin
+        bound = margin if rule.better == "lower" else 0 - margin
         demand, holds = f"wholly {side} {bound:g} (decides)", least < margin
     else:
         demand, holds = f"not wholly {'above' if side == 'below' else 'below'} 0", best <= 0
-    both = sorted(challenger.keys() & rival.keys())
     return Line(
         task,
-        _mean(challenger, both),
-        _mean(rival, both),
+        _mean(challenger, rival),
+        _mean(rival, challenger),
         found["mean_difference"],
         (low, high),
         found["n_pairs"],
@@ -155,5 +156,15 @@ def _check(rule: Rule, where: str) -> None:
         refuse_reserved(overrides, f"{where}: {task}")
 
 
-def _mean(scores: Mapping[str, float], patients: list[str]) -> float:
-    return sum(scores[patient] for patient in patients) / len(patients) if patients else float("nan")
+def _scored(scores: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores without those of patients that have no score in either."""
+    return {
+        patient: score for patient, score in scores.items() if not (isnan(score) and isnan(others.get(patient, nan)))
+    }
+
+
+def _mean(scores: Mapping[str, float], others: Mapping[str, float]) -> float:
+    """Return the mean over the patients that have a score in both."""
+    values = [scores[patient] for patient in sorted(scores.keys() & others.keys())]
+    present = [value for value in values if not isnan(value)]
+    return sum(present) / len(present) if present else nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def version_of_alias(client: MlflowClient, name: str, alias: str) -> ModelVersio
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
 
@@ -129,6 +130,15 @@ def rollback(name: str, alias: str) -> Rollback:
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     client.set_model_version_tag(name, left, f"alias.{alias}.rolled_back", f"to version {version}, {when}")
     return Rollback(name, alias, left, version)
+
+
+def serve_command(model: str) -> str:
+    """Return the command that serves a model of the store, e.g. `name@alias`.
+
+    A store that the environment names is not repeated: it may hold a password.
+    """
+    store = "" if "MLFLOW_TRACKING_URI" in os.environ else f"MLFLOW_TRACKING_URI={tracking_uri()} "
+    return f'{store}mlflow models serve -m "models:/{model}" --env-manager local'
 
 
 def _history(client: MlflowClient, name: str, alias: str) -> list[str]:
