@@ -74,16 +74,17 @@ def artifact_path(run_id: str, name: str) -> Path:
 
 
 def make_trainer(
-    tracker: MLflowTracker, epochs: int = 2, loss: Any = None, extra: tuple[Any, ...] = ()
+    tracker: MLflowTracker, epochs: int = 2, loss: Any = None, extra: tuple[Any, ...] = (), items: Any = None
 ) -> SupervisedTrainer:
     """A one-convolution denoiser whose validation runs every epoch in the tracker's run."""
     network = torch.nn.Conv2d(1, 1, 3, padding=1)
-    items = [{"image": torch.full((1, 8, 8), 0.1 * i), "label": torch.zeros(1, 8, 8)} for i in range(ITERATIONS)]
-    loader = torch.utils.data.DataLoader(items, batch_size=1)
+    grey = [{"image": torch.full((1, 8, 8), 0.1 * i), "label": torch.zeros(1, 8, 8)} for i in range(ITERATIONS)]
+    loader = torch.utils.data.DataLoader(items or grey, batch_size=1)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=loader,
         network=network,
+        metric_cmp_fn=lambda current, best: current < best,
         key_val_metric={"val_mae": MeanAbsoluteError(output_transform=from_engine(["pred", "label"]))},
         val_handlers=[ValidationTracker(tracker, -1000, 3000, window_hu=(-1000, 1000), difference_hu=500, n_images=3)],
     )

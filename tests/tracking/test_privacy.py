@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from latentct.tracking.privacy import Redactor, identifiers
+from latentct.tracking.privacy import Redactor, identifiers, places
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,31 @@ def test_identifiers_go_as_whole_words_only() -> None:
 def test_identifiers_of_a_manifest_are_volumes_and_patients() -> None:
     volumes = [{"id": "a", "patient": "p", "group": "body"}, {"id": "b", "patient": "p", "group": "body"}]
     assert identifiers(volumes) == {"a", "b", "p"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("cannot read {0}/Jane Doe. Please install a reader", "cannot read <path> Please install a reader"),
+        ("no {0}/Jane Doe/such file here", "no <path> file here"),
+        ("see {0}/Jane Doe/CT of Jane.dcm, {0}/a.json", "see <path>, <path>/a.json"),
+        ("near {0}/Jane Doe: " + "x" * 5000, "near <path> " + "x" * 5000),
+    ],
+)
+def test_blanks_in_a_path_are_followed_as_far_as_it_is_on_disk(tmp_path: Path, text: str, kept: str) -> None:
+    (tmp_path / "Jane Doe").mkdir()
+    (tmp_path / "Jane Doe" / "CT of Jane.dcm").touch()
+    assert Redactor()(text.format(tmp_path)) == kept
+
+
+def test_places_of_a_configuration_go_wherever_they_are_paths() -> None:
+    config = {"dataset_dir": "scans/jane", "output_dir": "$@bundle_root + '/eval'", "projections": None, "seed": 1}
+    assert places(config) == {"scans/jane"}
+    redact = Redactor(places=["scans/jane", "out"])
+    assert redact("scans/jane") == "<path>"
+    assert redact("no scans/jane/IM1, see out/jane/log.json; ran out of memory") == (
+        "no <path>, see <path>/log.json; ran out of memory"
+    )
 
 
 def test_tree_keeps_numbers_and_hides_objects() -> None:

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import socket
 import subprocess
 from pathlib import Path
 
-from latentct.tracking.provenance import config_params, git_state, manifest_tags
+from latentct.tracking.provenance import config_params, git_state, hardware, manifest_tags
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -52,6 +53,14 @@ def test_manifest_is_named_by_its_file_and_by_its_volumes(tmp_path: Path) -> Non
     assert tags["manifest.sha256"] == hashlib.sha256(b"{}").hexdigest()
     assert tags["manifest.volumes_sha256"] == hashlib.sha256(json.dumps([{"id": "a"}]).encode()).hexdigest()
     assert manifest_tags(path, [{"id": "b"}])["manifest.volumes_sha256"] != tags["manifest.volumes_sha256"]
+
+
+def test_hardware_is_named_and_the_machine_is_not() -> None:
+    found = hardware()
+    assert found["hardware.cpu"]
+    assert int(found["hardware.cores"]) >= 1
+    assert int(found["hardware.memory_gib"]) >= 1
+    assert socket.gethostname() not in " ".join(found.values())
 
 
 def test_params_of_a_config_are_its_plain_top_values() -> None:

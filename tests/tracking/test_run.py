@@ -89,6 +89,22 @@ def test_resumed_run_keeps_each_config(tmp_path: Path) -> None:
     assert kept.data.tags["changed.epochs"] == "2"
 
 
+def test_points_that_a_resumed_run_has_already_are_left_out(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "exp", stage="train")
+    for step in (1, 2, 3):
+        run.log_metrics({"loss": step}, step)
+    run.finish()
+    run = open_run(tmp_path, "exp", stage="train", resume=True)
+    for step in (2, 3, 4):
+        run.log_metrics({"loss": 10 * step, "new": step}, step)
+    run.flush()
+    run.log_metrics({"loss": 50}, 5)
+    run.finish()
+    (kept,) = runs()
+    assert points(kept.info.run_id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40.0), (5, 50.0)]
+    assert points(kept.info.run_id, "new") == [(2, 2.0), (3, 3.0), (4, 4.0)]
+
+
 def test_missing_manifest_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match=r"absent\.json"),

@@ -20,8 +20,8 @@ PLACE_KEYS = ("dataset_dir", "output_dir", "projections")
 LONGEST_PATH = 1000
 
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
-_ABSOLUTE = re.compile(r"(?<![\w:/.~@}-])(?:~?/|[A-Za-z]:[\\/])[^\s'\",;\[\](){}<>]*[\\/][^\s'\",;\[\](){}<>]*")
 _PATH_STOPS = r"\s'\",;\[\](){}<>"
+_ABSOLUTE = rf"(?<![\w:/.~@}}-])(?:~?/|[A-Za-z]:[\\/])[^{_PATH_STOPS}]*[\\/][^{_PATH_STOPS}]*"
 _PATH_STOP = re.compile(f"[{_PATH_STOPS}]")
 _PATH_END = re.compile(r"[\s'\",;:.()\[\]{}<>\\/]|$")
 _IMAGE_FILE = re.compile(r"[^\s'\"\[\](){},]+\.(?:nii\.gz|nii|dcm|nrrd|mha|mhd)\b", re.IGNORECASE)
@@ -49,15 +49,14 @@ class Redactor:
         self._names = re.compile(rf"(?<!\w)(?:{names})(?!\w)") if names else None
         self._places = frozenset(places)
         below = _alternatives(self._places)
-        self._below = re.compile(rf"(?<![\w/.-])(?:{below})[/\\][^{_PATH_STOPS}]*") if below else None
+        relative = rf"|(?P<place>(?<![\w/.-])(?:{below})[/\\][^{_PATH_STOPS}]*)" if below else ""
+        self._paths = re.compile(_ABSOLUTE + relative)
 
     def __call__(self, text: str) -> str:
         """Return the text without paths and identifiers."""
         if _is_absolute(text) or text in self._places:
             return self._without_names(_shorten(text))
-        text = _without_absolute(_QUOTED.sub(_redact_quoted, text))
-        if self._below:
-            text = self._below.sub(lambda match: _shorten(match[0]), text)
+        text = self._without_paths(_QUOTED.sub(_redact_quoted, text))
         return self._without_names(_IMAGE_FILE.sub("<image>", text))
 
     def tree(self, value: Any) -> Any:
@@ -69,6 +68,20 @@ class Redactor:
         if value is None or isinstance(value, bool | int | float):
             return value
         return self(str(value)) if isinstance(value, str | Path) else type(value).__name__
+
+    def _without_paths(self, text: str) -> str:
+        """Shorten paths within a text, as far as they reach on this disk and to the next blank behind that."""
+        kept, position = [], 0
+        for match in self._paths.finditer(text):
+            is_path = match.groupdict().get("place") or _is_absolute(match[0])
+            if match.start() < position or not is_path:
+                continue
+            end = match.start() + (_on_disk(text[match.start() :][:LONGEST_PATH]) or len(match[0]))
+            while end < len(text) and not _PATH_STOP.match(text[end]):
+                end += 1
+            kept += [text[position : match.start()], _shorten(text[match.start() : end])]
+            position = end
+        return "".join([*kept, text[position:]])
 
     def _without_names(self, text: str) -> str:
         return self._names.sub("<patient>", text) if self._names else text
@@ -87,22 +100,6 @@ def places(config: Mapping[str, Any]) -> set[str]:
 
 def _alternatives(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(set(words), key=len, reverse=True)))
-
-
-def _without_absolute(text: str) -> str:
-    """Shorten the absolute paths of a text, as far as they reach on this disk and to the next blank behind that."""
-    kept, position = [], 0
-    for match in _ABSOLUTE.finditer(text):
-        if match.start() < position or not _is_absolute(match[0]):
-            continue
-        end = match.start() + _on_disk(text[match.start() : match.start() + LONGEST_PATH])
-        if end == match.start():
-            end = match.end()
-        while end < len(text) and not _PATH_STOP.match(text[end]):
-            end += 1
-        kept += [text[position : match.start()], _shorten(text[match.start() : end])]
-        position = end
-    return "".join([*kept, text[position:]])
 
 
 def _on_disk(text: str) -> int:
