@@ -2,9 +2,9 @@
 
 The networks are those of the staged copies, with the weights that ship, and the exported ones are compared on another
 input than the one they were made with. `ckpt_export` of MONAI gives a network one random input, so of the few-view
-bundle it exports the autoencoder; the networks of its model are traced and exported with their own inputs. The first look
-of its conditioner is a reconstruction by the projector, which no format of torch holds: it is an input. Tracing does not
-take the conditioner, which works out sizes in Python.
+bundle it exports the autoencoder; the networks of its model are traced and exported with their own inputs. The first
+look of its conditioner is a reconstruction by the projector, which no format of torch holds: it is an input. Tracing
+does not take the conditioner, which works out sizes in Python.
 """
 
 from collections.abc import Callable
