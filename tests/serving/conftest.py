@@ -41,6 +41,7 @@ def stage_small(folder: Path, name: str) -> Path:
         config |= {key: smoke[key] for key in SMOKE_KEYS} | {"n_samples": 2, "steps": 2, "view_count": 3}
     else:
         metadata["network"] = SMALL
+        config["rounds"] = [2, 2]
     (copy / "configs" / "metadata.json").write_text(json.dumps(metadata))
     (copy / "configs" / "inference.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     staged = stage_bundle(copy, folder / "trained").root

@@ -56,7 +56,7 @@ def _from_lists(corrector: Corrector, request: ScanRequest) -> Correction:
         geometry = read_geometry(request.geometry, "of the request")
         check_scan_size(geometry.scan, "geometry")
     array = numbers(request.sinogram, geometry.scan, "sinogram")
-    return _measured(corrector, request, array, geometry, "sinogram")
+    return _measured(corrector, request, array, geometry, "the line integrals of sinogram")
 
 
 def _from_npz(corrector: Corrector, request: ScanRequest, content: bytes, name: str) -> Correction:

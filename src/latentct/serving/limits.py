@@ -10,7 +10,7 @@ from latentct.geometry import Scan, Scan2D
 
 MAX_MB = 256
 """Content of a request in 10^6 bytes, as it comes and decoded, unless `LATENTCT_SERVE_MAX_MB` says otherwise."""
-MAX_SLICES = 1024
+MAX_SLICES = 512
 MAX_PIXELS = 1024
 """Along a side of a slice."""
 MAX_VIEWS = 4096
@@ -35,8 +35,8 @@ def check_size(n_bytes: int, name: str) -> None:
     limit = max_bytes()
     if n_bytes > limit:
         raise InputError(
-            f"{name} takes {n_bytes / 1e6:.3g} MB, but at most {limit / 1e6:g} MB are served; send fewer slices, or "
-            "ask for a larger LATENTCT_SERVE_MAX_MB."
+            f"{name} takes {n_bytes} bytes, but at most {limit / 1e6:g} MB are served; send fewer slices, or ask for a "
+            "larger LATENTCT_SERVE_MAX_MB."
         )
 
 

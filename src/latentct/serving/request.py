@@ -68,7 +68,7 @@ def _read(item: Any, name: str) -> ScanRequest:
         request = ScanRequest.model_validate(item)
     except ValidationError as error:
         field = str(error.errors(include_input=False, include_url=False)[0]["loc"][0])
-        expected = "nested lists" if field in ("sinogram", "ray_mask") else "text"
+        expected = "a nested list" if field in ("sinogram", "ray_mask") else "text"
         raise InputError(
             f"{field} of {name} is {_kind(item[field])}, but {expected} is expected; correct it."
         ) from None
@@ -88,8 +88,8 @@ def _refuse_unknown(item: dict[Any, Any], name: str) -> None:
 def _refuse_combination(request: ScanRequest, name: str) -> None:
     given = [source for source in SOURCES if getattr(request, source) is not None]
     if len(given) != 1:
-        found = " and ".join(given) or "none"
-        raise InputError(f"{name} has {found} of {', '.join(SOURCES)}, but exactly one is expected; send one scan.")
+        found, sources = " and ".join(given) or "no scan", ", ".join(SOURCES)
+        raise InputError(f"{name} has {found}, but exactly one of {sources} is expected; send one scan.")
     _refuse_choice(request.format, FORMATS, "format", name)
     _refuse_choice(request.answer, ANSWERS, "answer", name)
     if request.scan_base64 is not None and request.format is None:

@@ -47,10 +47,10 @@ def _confined(uri: str) -> Path:
     folder = os.environ.get(ROOT)
     if not folder:
         raise InputError(f"scan_uri is not served, because the server opens no folder ({ROOT}); send scan_base64.")
-    root = Path(folder).resolve()
+    root, relative = Path(folder).resolve(), _path(uri)
     outside = InputError("scan_uri leads to no file in the folder that the server opens; give a path within it.")
     try:
-        path = (root / _path(uri)).resolve(strict=True)
+        path = (root / relative).resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:  # missing, a null character, a circle of links
         raise outside from error
     if not path.is_relative_to(root) or not path.is_file():
