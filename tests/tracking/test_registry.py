@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from ignite.engine import Engine
 from mlflow import MlflowClient
 
 from latentct.bundle import sha256, stage_bundle
 from latentct.errors import InputError
 from latentct.serving import input_example
+from latentct.tracking import MLflowTracker, record_weights
 from latentct.tracking.evaluation import evaluate_bundle
 from latentct.tracking.model_folder import pinned_requirements
 from latentct.tracking.promotion import promote
@@ -79,13 +81,26 @@ def registered(small_bundle: Path, data_set: DataSet, tmp_path_factory: pytest.T
     weights = folder / "train" / "model.pt"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow/mlruns.db")
-        with track_run(weights.parent, "lsr_truncation", stage="train"):
-            shutil.copy(small_bundle / "models" / "model.pt", weights)
+        weights.parent.mkdir()
+        shutil.copy(small_bundle / "models" / "model.pt", weights)
+        train(weights)
         staged = stage_bundle(small_bundle, folder / "staged", weights)
         evaluation = evaluate_bundle(staged.root, options, ["uncorrected"], "mae_outside_hu", folder / "evaluated")
         version = register(small_bundle, evaluation.run_id, weights)
         store = f"sqlite:///{folder}/mlflow/mlruns.db"
         yield Registered(store, small_bundle, weights, options, evaluation.run_id, version)
+
+
+def train(weights: Path) -> None:
+    """Track a training that left weights, and then one that left others."""
+    others = weights.with_name("unet.pt")
+    shutil.copy(checks.ROOT / "bundles" / "lsr_truncation" / "models" / "unet.pt", others)
+    for left in (weights, others):
+        tracker = MLflowTracker(left.parent, "lsr_truncation")
+        engine = Engine(lambda *_: None)
+        tracker.attach(engine)
+        engine.run([0])
+        record_weights(tracker, left)
 
 
 @pytest.fixture
@@ -117,13 +132,24 @@ def test_a_version_names_what_it_is_made_of(client: MlflowClient, registered: Re
     evaluation, training = (client.get_run(version.tags[f"{kind}.run_id"]) for kind in ("evaluation", "training"))
     assert evaluation.data.params["weights.sha256"] == sha256(registered.weights)
     assert evaluation.data.tags["manifest.sha256"] == version.tags["manifest.sha256"]
-    assert training.data.tags["stage"] == "train"
+    assert (training.data.tags["stage"], training.data.tags["exported.sha256"]) == ("train", sha256(registered.weights))
+    assert version.tags["training.run_id"] == made.training_run_id
     run = client.get_run(version.run_id)
     assert (run.info.status, run.data.tags["stage"]) == ("FINISHED", "register")
     assert [f"models:/{output.model_id}" for output in run.outputs.model_outputs] == [version.source]
     for value in (*version.tags.values(), *run.data.tags.values(), *run.data.params.values(), version.description):
         assert str(checks.ROOT) not in value
         assert str(registered.bundle.parents[1]) not in value
+
+
+def test_every_training_records_the_weights_that_it_exports() -> None:
+    configs = [file for bundle in checks.bundle_folders() for file in (bundle / "configs").glob("train*.yaml")]
+    runs = [yaml.safe_load(file.read_text()).get("run", []) for file in configs]
+    exporting = [run for run in runs if any("export_half(" in step for step in run)]
+    assert len(exporting) == 7
+    for run in exporting:
+        assert run[-2].startswith("$export_half(")
+        assert run[-1] == "$record_weights(@train::tracker, @export_path)"
 
 
 def test_a_version_is_described_by_the_figures_of_its_evaluation(client: MlflowClient, registered: Registered) -> None:

@@ -5,6 +5,7 @@ from latentct.tracking.pipeline import PipelineTracker
 from latentct.tracking.results import ResultPublisher
 from latentct.tracking.run import open_run, track_run
 from latentct.tracking.validation import ValidationTracker
+from latentct.tracking.weights import record_weights
 from latentct.tracking.writer import TrackedRun
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "TrackedRun",
     "ValidationTracker",
     "open_run",
+    "record_weights",
     "track_run",
 ]

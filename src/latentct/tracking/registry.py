@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from latentct.errors import InputError
 from latentct.serving import input_example
 from latentct.tracking.model_folder import describe, metadata, write_model
 from latentct.tracking.provenance import git_state
-from latentct.tracking.run import RUN_FILE, track_run
+from latentct.tracking.run import track_run
 from latentct.tracking.store import connect
+from latentct.tracking.weights import training_of
 from latentct.tracking.writer import TrackedRun
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def register(
         staged = stage_bundle(bundle, Path(temporary) / bundle.resolve().name, weights)
         refuse_foreign_targets(staged.root)
         _refuse_other_evaluation(evaluation, staged)
-        training_run_id = _training_run(client, weights)
+        training_run_id = training_of(client, staged.weights_sha256[PRIOR])
         folder = Path(temporary) / "model"
         model = write_model(folder, staged, [input_example(staged.root)])
         name = name or staged.name
@@ -138,19 +138,6 @@ def _refuse_other_evaluation(evaluation: Run, staged: StagedBundle) -> None:
             f"run '{run_id}' evaluated weights with SHA-256 {used[:12]}, but those to register have {sha256[:12]}; "
             "evaluate these weights, or register those with --weights."
         )
-
-
-def _training_run(client: MlflowClient, weights: Path | None) -> str | None:
-    """Return the training whose folder the weights lie in; None where there is no note of one."""
-    from mlflow.exceptions import MlflowException
-
-    if weights is None:
-        return None
-    try:
-        run = client.get_run(json.loads((weights.parent / RUN_FILE).read_text("utf-8"))["run_id"])
-    except (OSError, ValueError, KeyError, MlflowException):
-        return None
-    return str(run.info.run_id) if run.data.tags.get("stage") == "train" else None
 
 
 def _tags(staged: StagedBundle, evaluation: Run, training_run_id: str | None) -> dict[str, str]:
