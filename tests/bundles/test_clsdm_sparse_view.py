@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 from monai.bundle import verify_net_in_out
 from monai.utils import set_determinism
 from PIL import Image
@@ -100,6 +101,18 @@ def test_every_stage_leaves_weights_and_one_file_holds_all(trained: Run) -> None
     alone = torch.load(trained.output_dir / "autoencoder.pt", weights_only=True)
     for name, value in alone.items():
         assert torch.equal(network.autoencoder.state_dict()[name], value.to(network.autoencoder.state_dict()[name]))
+
+
+def test_stages_are_runs_below_that_of_the_training(trained: Run) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{trained.output_dir}/mlflow/mlruns.db")
+    runs = client.search_runs([item.experiment_id for item in client.search_experiments()])
+    stages = {run.data.tags["stage"]: run for run in runs}
+    assert set(stages) == {"pipeline", *STAGES}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    parent = stages.pop("pipeline").info.run_id
+    assert {run.data.tags["mlflow.parentRunId"] for run in stages.values()} == {parent}
+    for run in stages.values():
+        assert {item.path for item in client.list_artifacts(run.info.run_id)} >= {"config", "data", "model_card.md"}
 
 
 def test_training_again_leaves_what_is_done_and_goes_on_with_the_rest(trained: Run, volumes: DataSet) -> None:

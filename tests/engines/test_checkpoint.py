@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from ignite.handlers import EMAHandler
 from monai.engines import SupervisedTrainer
 from torch import nn
 
-from latentct.engines import BestWeights, TrainingCheckpoint
+from latentct.engines import AverageState, BestWeights, TrainingCheckpoint
 from latentct.errors import InputError
 
 STEPS = 3
@@ -187,3 +188,26 @@ def test_best_weights_survive_a_resume_into_worse_validations(tmp_path: Path) ->
     assert torch.load(tmp_path / "best.pt", weights_only=True)["weight"].item() == 2.0
     validate(resumed, 1.0, weight=1.0)
     assert torch.load(tmp_path / "best.pt", weights_only=True)["weight"].item() == 1.0
+
+
+def averaged(steps: range, state: dict[str, Any] | None = None) -> AverageState:
+    """The average of a weight that is the number of the step, gone on with from a state."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(network.weight)
+    handler = EMAHandler(network, momentum=0.1, momentum_warmup=0.5, warmup_iters=4)
+    engine = Engine(lambda _, step: nn.init.constant_(network.weight, float(step)))
+    handler.attach(engine)
+    kept = AverageState(handler)
+    if state is not None:
+        kept.load_state_dict(state)
+    engine.run(list(steps), max_epochs=1)
+    return kept
+
+
+def test_an_average_goes_on_with_the_momentum_it_had(tmp_path: Path) -> None:
+    path = tmp_path / "average.pt"
+    torch.save(averaged(range(3)).state_dict(), path)
+    resumed = averaged(range(3, 6), torch.load(path, weights_only=True)).state_dict()
+    whole = averaged(range(6)).state_dict()
+    assert resumed["updates"] == whole["updates"]
+    assert torch.equal(resumed["model"]["weight"], whole["model"]["weight"])

@@ -1,6 +1,7 @@
 """Stages in order: which run, which go on and which are left, with configurations that only note what they are told."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,23 @@ def test_overwriting_starts_every_stage_anew(bundle):
 def test_a_layer_that_is_not_there_is_refused(bundle):
     with pytest.raises(InputError, match=r"absent\.yaml does not exist"):
         run(bundle, "absent")
+
+
+def test_stages_run_inside_what_tracks_them(bundle):
+    noted: list[str] = []
+
+    @contextmanager
+    def tracked():
+        noted.append("begin")
+        try:
+            yield
+        except InputError:
+            noted.append("failed")
+            raise
+        noted.append("end")
+
+    run(bundle, tracked=tracked())
+    assert noted == ["begin", "end"]
+    with pytest.raises(InputError):
+        run(bundle, "absent", tracked=tracked())
+    assert noted[2:] == ["begin", "failed"]
