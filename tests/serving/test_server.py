@@ -28,8 +28,8 @@ from ..checks import ROOT
 from .malformed import MAX_MB, PATIENT, malformed
 
 MODEL = ROOT / "src" / "latentct" / "tracking" / "served_model.py"
-#: What 40 further requests may add to the server's memory. Each answers with 2 MB of Python objects and text.
-MOST_GROWTH = 25e6
+#: What 40 further requests may add to the server's memory: less than it takes to keep their answers.
+MOST_GROWTH = 8e6
 
 
 @dataclass

@@ -32,13 +32,12 @@ def predict(
     request = _scan(source) | {"answer": form}
     if ray_mask is not None:
         request["ray_mask"] = _mask(ray_mask)
-    answer = _post(url, request, timeout)
+    content, words = _post(url, request, timeout)
     from latentct.io.files import whole_file
 
     with whole_file(output) as partial:
-        partial.write_bytes(base64.b64decode(answer[form]))
-    model = answer["model"]
-    typer.echo(f"{output}: {answer['summary']} Model: {model['name']} {model['version']}.")
+        partial.write_bytes(content)
+    typer.echo(f"{output}: {words}")
 
 
 def _form(output: Path) -> str:
@@ -79,8 +78,8 @@ def _mask(path: Path) -> list[list[bool]]:
     return mask.tolist()
 
 
-def _post(url: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
-    """Send a request and return its answer; a server that fails ends the command.
+def _post(url: str, request: dict[str, Any], timeout: float) -> tuple[bytes, str]:
+    """Send a request; return the file that is answered and words for people. A server that fails ends the command.
 
     Raises:
         InputError: The server refuses the request, or there is none.
@@ -91,8 +90,10 @@ def _post(url: str, request: dict[str, Any], timeout: float) -> dict[str, Any]:
     body = json.dumps({"inputs": [request]}).encode()
     try:
         with urlopen(Request(address, body, {"Content-Type": "application/json"}), timeout=timeout) as response:
-            answer: dict[str, Any] = json.load(response)["predictions"][0]
-            return answer
+            answer = json.load(response)["predictions"][0]
+        model = answer["model"]
+        words = f"{answer['summary']} Model: {model['name']} {model['version']}."
+        return base64.b64decode(answer[request["answer"]], validate=True), words
     except HTTPError as error:
         sentence = _sentence(error)
         if error.code < 500:

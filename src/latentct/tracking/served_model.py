@@ -57,7 +57,7 @@ class _Predicting:
             place = _place(error)
             _log.error("a request failed: %s at %s", type(error).__name__, place)  # the message may hold what was sent
             raise Refused(
-                "the model failed on this request, which may be none of its fault; the server's log says where.",
+                "the model failed on this request; the log of the server says where.",
                 INTERNAL_ERROR,
             ) from None
 
