@@ -11,6 +11,7 @@ import yaml
 
 from latentct.bundle import sha256, stage_bundle, verify_weights
 from latentct.bundle.configs import leaves, project_root, read_config, with_shared_entries
+from latentct.bundle.stacks import plain, read_stack
 from latentct.errors import InputError
 
 from .. import checks
@@ -36,13 +37,15 @@ def small(tmp_path):
         "width": "%bundles/home/configs/train.yaml::width",
         "twice": ["@width", "@width"],
         "lr": 1e-5,
+        "sizes": "@_meta_::net::sizes",
+        "depth": "$len(@_meta_::net::sizes) + @width",
         "run": ["$print(@width)"],
         "inference": "%run",
     }
     (bundle / "configs" / "inference.yaml").write_text("# a comment\n" + yaml.safe_dump(inference))
     evaluate = {"ckpt_path": inference["ckpt_path"], "unet": {"path": "$@bundle_root + '/models/unet.pt'"}}
     (bundle / "configs" / "evaluate.yaml").write_text(yaml.safe_dump(evaluate))
-    (bundle / "configs" / "metadata.json").write_text(json.dumps({"version": "0.2.0"}))
+    (bundle / "configs" / "metadata.json").write_text(json.dumps({"version": "0.2.0", "net": {"sizes": [8, 16]}}))
     for stray in (
         "eval/mlruns.db",
         "models/old.pt",
@@ -83,6 +86,8 @@ def test_a_staged_config_shares_nothing_and_names_its_own_weights(small, tmp_pat
         "width": 8,
         "twice": ["@width", "@width"],
         "lr": 1e-5,
+        "sizes": [8, 16],
+        "depth": "$len([8, 16]) + @width",
         "run": ["$print(@width)"],
         "inference": "%run",
     }
@@ -105,6 +110,10 @@ FAULTS = {
     r"unet\.pt, which .* names, do not exist": lambda bundle: (bundle / "models" / "unet.pt").unlink(),
     r"prior\.pt, which .* names, do not exist": lambda bundle: (bundle / "../home/models/prior.pt").unlink(),
     "names an entry that": lambda bundle: (bundle / "../home/configs/train.yaml").write_text("a: 1"),
+    "names an entry that metadata.json": lambda bundle: (bundle / "configs" / "metadata.json").write_text(
+        '{"version": "0.2.0"}'
+    ),
+    "has no version": lambda bundle: (bundle / "configs" / "metadata.json").write_text("{}"),
     "ckpt_path is None": lambda bundle: (bundle / "configs" / "inference.yaml").write_text("a: 1"),
     "is no valid YAML": lambda bundle: (bundle / "configs" / "evaluate.yaml").write_text("a: ["),
 }
@@ -135,26 +144,31 @@ def test_two_weights_of_one_name_are_refused(small, tmp_path):
 
 @each_bundle
 def test_every_bundle_stages_to_a_copy_of_its_own(bundle, tmp_path):
-    """Content is that of the source but for names of the bundle, its weights and its macros."""
+    """Content is that of the source but for names of the bundle, its weights, its macros and what metadata says."""
     staged = stage_bundle(bundle, tmp_path / "copy")
     verify_weights(staged.root)
-    for file in (staged.root / "configs").glob("*.*"):
-        if file.suffix == ".conf":
-            continue
-        copy, source = (
-            leaves(read_config(file)),
-            with_shared_entries(read_config(bundle / "configs" / file.name), checks.ROOT),
-        )
-        different = {key: value for key, value in copy.items() if value != leaves(source).get(key)}
-        weights = {
-            key for key, value in different.items() if re.fullmatch(r"\$@bundle_root \+ '/models/\w+\.pt'", str(value))
-        }
-        assert set(different) - weights <= set(NAMED_ANEW)
-        assert set(copy) == set(leaves(source))
-        assert (
-            "bundles/" not in file.read_text().replace("bundles/lsr_truncation/configs", "")
-            or file.name == "metadata.json"
-        )
+    for file in (staged.root / "configs").glob("*.yaml"):
+        copy = leaves(read_config(file))
+        source = leaves(with_shared_entries(read_config(bundle / "configs" / file.name), checks.ROOT))
+        for key in set(copy) | set(source):
+            if copy.get(key) != source.get(key) and key not in NAMED_ANEW:
+                weights = re.fullmatch(r"\$@bundle_root \+ '/models/\w+\.pt'", str(copy.get(key)))
+                of_meta = [name for name, value in source.items() if key.startswith(name) and "@_meta_" in str(value)]
+                assert weights or of_meta, (file.name, key)
+
+
+@each_bundle
+@pytest.mark.parametrize("key", ["network_def", "grid", "hu_min", "scan", "machine", "mu_water"])
+def test_a_copy_means_the_same_without_metadata(bundle, key, tmp_path, monkeypatch):
+    monkeypatch.chdir(checks.ROOT)
+    root = stage_bundle(bundle, tmp_path / "copy").root
+    copy = read_config(root / "configs" / "inference.yaml")
+    source = read_stack([bundle / "configs" / "inference.yaml"])
+    assert "@_meta_" not in (root / "configs" / "inference.yaml").read_text()
+    expected = json.dumps(plain(source, key)).replace(
+        "$2 ** len(@_meta_::autoencoder::channels)", "$2 ** len([32, 64])"
+    )
+    assert json.dumps(plain(copy, key)) == expected
 
 
 @each_bundle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latentct.bundle.configs import project_root, read_config, with_shared_entries
+from latentct.bundle.configs import entry, project_root, read_config, with_shared_entries
 from latentct.bundle.weights import named_weights, write_hashes
 from latentct.errors import InputError
 
 PRIOR = "model.pt"
 """Name of the inference weights in a staged bundle, where MONAI Label and the Deploy SDK look for them."""
 
+_OF_METADATA = re.compile(r"@_meta_::(\w+(?:::\w+)*)")
 _SHIPPED_DOCS = {".jpg", ".md", ".pdf", ".png", ".svg", ".txt"}
 
 
@@ -40,9 +42,9 @@ class StagedBundle:
 def stage_bundle(bundle: Path, destination: Path, weights: Path | None = None) -> StagedBundle:
     """Copy a bundle so that it runs on its own with `--bundle_root destination`, from any working directory.
 
-    Configs are written with all that they share in place, and name weights relative to `bundle_root`. Weights,
-    wherever they lie, go to `models/`, those of inference as `model.pt`. Results, and whatever else lies in the folder,
-    stay out.
+    Configs are written with all that they share in place, that of the metadata too, because MONAI Label reads no
+    metadata with a config, and name weights relative to `bundle_root`. Weights, wherever they lie, go to `models/`,
+    those of inference as `model.pt`. Results, and whatever else lies in the folder, stay out.
     The copy is there whole or not at all.
 
     Args:
@@ -58,6 +60,9 @@ def stage_bundle(bundle: Path, destination: Path, weights: Path | None = None) -
     for name in ("configs/metadata.json", "configs/inference.yaml", "LICENSE"):
         if not (bundle / name).is_file():
             raise InputError(f"{bundle} has no {name}; give the folder of a bundle.")
+    version = read_config(bundle / "configs" / "metadata.json").get("version")
+    if not isinstance(version, str):
+        raise InputError(f"{bundle / 'configs' / 'metadata.json'} has no version; give it one, and say what is new.")
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".staging-") as scratch:
         copy = Path(scratch) / bundle.resolve().name
@@ -65,7 +70,6 @@ def stage_bundle(bundle: Path, destination: Path, weights: Path | None = None) -
         _write_configs(bundle, copy, weights)
         hashes = write_hashes(copy)
         copy.rename(destination)
-    version = read_config(destination / "configs" / "metadata.json")["version"]
     return StagedBundle(destination, bundle.resolve().name, version, hashes)
 
 
@@ -89,7 +93,7 @@ def _write_configs(bundle: Path, copy: Path, weights: Path | None) -> None:
     }
     found = _Weights(bundle, copy / "models", configs["inference.yaml"].get("ckpt_path"), weights)
     for name, config in configs.items():
-        content = _mapped(config, found.own_name)
+        content = _mapped(_mapped(config, lambda value: _with_metadata(value, metadata)), found.own_name)
         content |= {"bundle_root": "."} if "bundle_root" in config else {}
         content |= {"experiment_name": bundle.resolve().name} if "experiment_name" in config else {}
         text = yaml.dump(content, Dumper=_plain_dumper(), sort_keys=False, width=120, allow_unicode=True)
@@ -144,6 +148,18 @@ def _mapped(config: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(config, list):
         return [_mapped(value, change) for value in config]
     return change(config)
+
+
+def _with_metadata(value: Any, metadata: dict[str, Any]) -> Any:
+    """Return a value of a config with what it takes from the metadata, `@_meta_::...`, in place."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if whole := _OF_METADATA.fullmatch(value):
+            return entry(metadata, whole[1])
+        return _OF_METADATA.sub(lambda found: repr(entry(metadata, found[1])), value)
+    except KeyError as error:
+        raise InputError(f"'{value}' names an entry that metadata.json does not have; correct it.") from error
 
 
 def _plain_dumper() -> type:
