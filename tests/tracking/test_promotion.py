@@ -75,6 +75,8 @@ def add_version(client: MlflowClient, folder: Path, **errors: float) -> str:
     (bundle / "models").mkdir(parents=True)
     (bundle / "configs").mkdir()
     (bundle / "configs" / "inference.yaml").write_text("network_def: {_target_: torch.nn.Identity}\n")
+    (bundle / "configs" / "train.yaml").write_text("{manifest: a, split: b, diameter_mm: 1, methods: {adt: null}}\n")
+    (bundle / "configs" / "evaluate.yaml").write_text("limit: null\n")
     weights = bundle / "models" / "model.pt"
     weights.write_text(json.dumps(errors))
     (weights.parent / "sha256.json").write_text(json.dumps({"model.pt": sha256(weights)}))
@@ -262,20 +264,29 @@ def test_a_failed_evaluation_fails_the_promotion(client: MlflowClient, tmp_path:
     assert champion(client) is None
 
 
-def test_bad_requests_are_refused(client: MlflowClient, rules: Path, reigning: str) -> None:
+def test_bad_requests_are_refused_and_leave_no_run(
+    client: MlflowClient, tmp_path: Path, rules: Path, manifest: Path, reigning: str
+) -> None:
+    second = add_version(client, tmp_path / "second", narrow=30.0, wide=30.0)
+    other_method = write_rules(tmp_path / "other.yaml", manifest, method="lsr_tv")
+    experiment = client.get_experiment_by_name(NAME).experiment_id
+    before = len(client.search_runs([experiment]))
     for changes, message in (
-        ({"version": "7"}, r"has no version '7' \(versions: 1\)"),
+        ({"version": "7"}, r"has no version '7' \(versions: 1, 2\)"),
         ({}, "names version 1 already"),
         ({"alias": "latest"}, "--alias is 'latest'"),
         ({"overrides": {"ckpt_path": "other.pt"}}, "'ckpt_path' cannot be set"),
         ({"overrides": {"methods::adt": None}}, "'methods::adt' cannot be set"),
         ({"name": "absent"}, "'absent' has no version"),
         ({"rules": rules.parent / "absent.yaml"}, "absent.yaml cannot be read"),
+        ({"version": second, "overrides": {"limt": 1}}, r"--limt is no key of .*did you mean 'limit'\?"),
+        ({"version": second, "rules": other_method}, r"no method 'lsr_tv' \(it has lsr, adt\)"),
     ):
         request: Any = {"name": NAME, "version": reigning, "alias": "champion", "rules": rules, **changes}
         with pytest.raises(InputError, match=message):
             promote(**request, evaluate=evaluate)
     assert champion(client) == reigning
+    assert len(client.search_runs([experiment])) == before
 
 
 def test_an_alias_that_moved_meanwhile_is_left_alone(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latentct.bundle.configs import config_files
+from latentct.bundle.configs import config_files, read_layers
 from latentct.bundle.overrides import refuse_unknown_keys
 from latentct.errors import InputError
 from latentct.io.manifest import load_manifest
@@ -35,6 +35,27 @@ class Evaluation:
     scores: Mapping[str, Mapping[str, float]]
 
 
+def check_request(root: Path, overrides: Mapping[str, Any], methods: Sequence[str]) -> None:
+    """See that a staged bundle can be evaluated as asked, before anything runs.
+
+    Args:
+        root: the bundle's folder.
+        overrides: keys of its configs and their values.
+        methods: names of methods.
+
+    Raises:
+        InputError: a key or a method is unknown.
+    """
+    files = config_files(root, "evaluating")
+    refuse_unknown_keys(overrides, files)
+    known = [SEARCH, *read_layers(files)["methods"]]
+    for method in methods:
+        if method not in known:
+            raise InputError(
+                f"the evaluation has no method '{method}' (it has {', '.join(known)}); correct the rule of promotion."
+            )
+
+
 def evaluate_bundle(
     root: Path, overrides: Mapping[str, Any], methods: Sequence[str], metric: str, output_dir: Path
 ) -> Evaluation:
@@ -51,20 +72,18 @@ def evaluate_bundle(
         The run, and the scores by patient. Patients are only in memory: files and records do not name them.
 
     Raises:
-        InputError: an override is unknown, or a method or the metric is not in the evaluation.
+        InputError: the metric is not in the evaluation.
     """
     from monai.bundle import ConfigWorkflow
 
-    files = config_files(root, "evaluating")
-    refuse_unknown_keys(overrides, files)
     workflow = ConfigWorkflow(
-        config_file=[str(file) for file in files],
+        config_file=[str(file) for file in config_files(root, "evaluating")],
         meta_file=str(root / "configs" / "metadata.json"),
         logging_file=False,
         run_id="evaluating",
         bundle_root=str(root),
     )
-    kept = _chosen(workflow.parser["methods"], methods)
+    kept = {name: method for name, method in workflow.parser["methods"].items() if name in methods}
     drawn = {"drawn": [SEARCH, *kept]} if "drawn" in workflow.parser else {}
     workflow.parser.update({**overrides, "output_dir": str(output_dir), "methods": kept, **drawn})
     workflow.initialize()
@@ -123,13 +142,3 @@ def _rows(output_dir: Path) -> list[dict[str, Any]]:
         for method, entry in methods.items()
         for volume, scores in entry["volumes"].items()
     ]
-
-
-def _chosen(known: Mapping[str, Any], methods: Sequence[str]) -> dict[str, Any]:
-    for method in methods:
-        if method not in known and method != SEARCH:
-            raise InputError(
-                f"the evaluation has no method '{method}' (it has {', '.join([SEARCH, *known])}); correct the rule of "
-                "promotion."
-            )
-    return {method: known[method] for method in methods if method in known}

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from latentct.errors import InputError
-from latentct.tracking.evaluation import Evaluation, evaluate_bundle
+from latentct.tracking.evaluation import Evaluation, check_request, evaluate_bundle
 from latentct.tracking.promotion_rule import Line, Rule, judge, read_rule, refuse_reserved
 from latentct.tracking.run import PARENT_VARIABLE, track_run
 from latentct.tracking.store import connect
@@ -112,28 +112,29 @@ def promote(
     rule = read_rule(rules, name)
     client = connect()
     versions = _versions(client, name, version, alias)
+    tasks = {task: {**rule.evaluation, **changes, **overrides} for task, changes in rule.tasks.items()}
+    methods = [rule.method] if CHAMPION in versions else [rule.method, rule.baseline]  # others decide nothing
     manifest = {**rule.evaluation, **overrides}["manifest"]
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        bundles = {role: fetch_bundle(client, one, folder / role) for role, one in versions.items()}
+        bundles = _fetch(client, versions, folder, tasks, methods)
         with track_run(folder, versions[CHALLENGER].tags["bundle"], stage="promote", manifest=manifest) as run:
             run.log_tags({"model.name": name, "model.alias": alias})
             run.log_tags({f"{role}.version": str(one.version) for role, one in versions.items()})
             run.log_params({"rule": asdict(rule), "overrides": overrides})
             with _parent(run.run_id):
-                found = _evaluate(rule, overrides, bundles, folder, evaluate)
+                found = {
+                    task: {
+                        role: evaluate(root, options, methods, rule.metric, folder / f"{role}_{task}")
+                        for role, root in bundles.items()
+                    }
+                    for task, options in tasks.items()
+                }
             lines = [_judge(rule, task, evaluations) for task, evaluations in found.items()]
-            promotion = Promotion(
-                name,
-                version,
-                alias,
-                f"version {versions[CHAMPION].version}" if CHAMPION in versions else f"its method {rule.baseline}",
-                rule,
-                lines,
-                {f"{task}.{role}": one.run_id for task, roles in found.items() for role, one in roles.items()},
-                run.run_id,
-                force and not all(line.holds for line in lines),
-            )
+            against = f"version {versions[CHAMPION].version}" if CHAMPION in versions else f"its method {rule.baseline}"
+            runs = {f"{task}.{role}": one.run_id for task, roles in found.items() for role, one in roles.items()}
+            forced = force and not all(line.holds for line in lines)
+            promotion = Promotion(name, version, alias, against, rule, lines, runs, run.run_id, forced)
             _record(run, promotion)
     _tag_versions(client, promotion, versions.get(CHAMPION))
     if promotion.holds or promotion.forced:
@@ -154,25 +155,25 @@ def _versions(client: MlflowClient, name: str, version: str, alias: str) -> dict
     return {CHALLENGER: challenger, CHAMPION: find_version(client, name, champion.version)}
 
 
+def _fetch(
+    client: MlflowClient,
+    versions: Mapping[str, ModelVersion],
+    folder: Path,
+    tasks: Mapping[str, Mapping[str, Any]],
+    methods: list[str],
+) -> dict[str, Path]:
+    """Return the bundles of the versions, all of which can be evaluated as asked."""
+    bundles = {role: fetch_bundle(client, one, folder / role) for role, one in versions.items()}
+    for root in bundles.values():
+        for options in tasks.values():
+            check_request(root, options, methods)
+    return bundles
+
+
 def _refuse_moved(before: ModelVersion | None, now: ModelVersion | None, alias: str) -> None:
     """Refuse to move an alias that another process moved while the versions were evaluated."""
     if now is not None and (before is None or str(before.version) != str(now.version)):
         raise InputError(f"alias '{alias}' was moved to version {now.version} meanwhile; promote again.")
-
-
-def _evaluate(
-    rule: Rule, overrides: Mapping[str, Any], bundles: Mapping[str, Path], folder: Path, evaluate: Evaluate
-) -> dict[str, dict[str, Evaluation]]:
-    """Return `{task: {role: evaluation}}`. Other rivals of the method cost time and decide nothing."""
-    methods = [rule.method] if CHAMPION in bundles else [rule.method, rule.baseline]
-    found: dict[str, dict[str, Evaluation]] = {}
-    for task, changes in rule.tasks.items():
-        options = {**rule.evaluation, **changes, **overrides}
-        found[task] = {
-            role: evaluate(root, options, methods, rule.metric, folder / f"{role}_{task}")
-            for role, root in bundles.items()
-        }
-    return found
 
 
 def _judge(rule: Rule, task: str, evaluations: Mapping[str, Evaluation]) -> Line:

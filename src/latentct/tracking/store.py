@@ -21,8 +21,9 @@ def tracking_uri() -> str:
 
 
 def connect() -> MlflowClient:
-    """Return a client of the store, made when it is missing. Usage statistics stay off unless they are asked for."""
+    """Return a client of the store, made when it is missing. Usage statistics and bars stay off unless asked for."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.system_metrics"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*noload.*")  # MLflow's own use of SQLAlchemy
