@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from latentct.errors import InputError
 from latentct.geometry import Grid
-from latentct.io.nifti import grid_affine_lps_mm, has_nifti_suffix, read_info, read_volume, write_volume
+from latentct.io.nifti import grid_affine_lps_mm, has_nifti_suffix, nifti_bytes, read_info, read_volume, write_volume
 
 
 def test_what_is_written_is_read_back(tmp_path, small_x_hu, affine_lps_mm):
@@ -91,3 +91,14 @@ def test_affine_of_a_grid_puts_its_middle_at_the_isocentre():
     assert_allclose(affine @ (2.0, 1.5, 1.0, 1.0), (10.0, 21.0, 30.0, 1.0))
     assert_allclose(affine @ (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 4.0, 0.0))
     assert_allclose(affine @ (0.0, 0.0, 1.0, 0.0), (6.0, 0.0, 0.0, 0.0))
+
+
+def test_the_bytes_are_those_of_a_file_and_the_same_each_time(tmp_path, small_x_hu, affine_lps_mm):
+    content = nifti_bytes(small_x_hu, affine_lps_mm)
+    assert content == nifti_bytes(small_x_hu, affine_lps_mm)
+    (tmp_path / "bytes.nii.gz").write_bytes(content)
+    write_volume(tmp_path / "file.nii.gz", small_x_hu, affine_lps_mm)
+    for part, expected in zip(
+        read_volume(tmp_path / "bytes.nii.gz"), read_volume(tmp_path / "file.nii.gz"), strict=True
+    ):
+        assert_array_equal(part, expected)

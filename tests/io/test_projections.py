@@ -6,8 +6,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam, Grid
-from latentct.io.projections import Projections, check_scan, read_projections, write_projections
+from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
+from latentct.io.projections import Projections, check_scan, projections_of, read_projections, write_projections
 from latentct.io.scan_geometry import ScanGeometry, write_geometry
 
 GRID = Grid((8, 8, 8), (30.0, 50.0, 50.0))
@@ -28,6 +28,44 @@ def test_what_is_written_is_read_back(tmp_path, name, scan):
     assert read.geometry == written.geometry
     assert read.y.dtype == np.float32
     assert_array_equal(read.y, written.y)
+
+
+PLANE = [
+    ParallelBeam.equally_spaced(7, 3.0, 9, 2.5, offset_mm=0.1),
+    FanBeam.equally_spaced(7, 3.0, 9, 2.5, 500.0, 900.0),
+]
+
+
+@pytest.mark.parametrize("name", ["folder", "file.npz"])
+@pytest.mark.parametrize("scan", PLANE, ids=["parallel", "fan"])
+def test_stacks_of_slices_are_read_back(tmp_path, name, scan):
+    y = np.random.default_rng(0).uniform(0, 8, (4, *scan.sinogram_shape)).astype(np.float32)
+    written = Projections(y, ScanGeometry(scan, 0.02, slice_mm=2.5))
+    write_projections(tmp_path / name, written)
+    read = read_projections(tmp_path / name)
+    assert read.geometry == written.geometry
+    assert_array_equal(read.y, y)
+
+
+def test_one_slice_becomes_a_stack_of_one():
+    y = np.ones(PLANE[0].sinogram_shape)
+    assert projections_of(y, ScanGeometry(PLANE[0], 0.02), "a slice").y.shape == (1, 7, 9)
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (0, 7, 9), (1, 2, 7, 9), (7,)])
+def test_slices_of_another_shape_are_refused(shape):
+    with pytest.raises(InputError, match=r"slices have shape .* expects \(7, 9\) \(views, columns\), one or more"):
+        projections_of(np.ones(shape), ScanGeometry(PLANE[0], 0.02), "slices")
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(InputError, match="not finite numbers"):
+        projections_of(np.ones(SCAN.sinogram_shape, complex), ScanGeometry(SCAN, 0.02), "views")
+
+
+def test_slices_are_no_views_of_a_volume():
+    with pytest.raises(InputError, match="projections dir: a parallel or fan beam was found"):
+        check_scan(PLANE[1], GRID, (2, 16), "projections dir")
 
 
 def test_views_in_files_of_their_own_are_joined_by_name(tmp_path):

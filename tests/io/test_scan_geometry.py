@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam
+from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
 from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
 
 CIRCLE = {
@@ -48,6 +48,66 @@ def test_offset_and_isocentre_may_be_left_out():
 def test_what_is_written_is_read_back(scan, i0):
     geometry = ScanGeometry(scan, 0.021, i0, (1.0, -2.0, 3.5))
     assert read_geometry(write_geometry(geometry), "x") == geometry
+
+
+FAN = FanBeam.equally_spaced(1000, 2 * math.pi, 736, 1.2858, 595.0, 1085.6, 0.3, curved=True)
+PLANE_SCANS = [ParallelBeam.equally_spaced(360, math.pi, 400, 2.0, 0.7), FAN, dataclasses.replace(FAN, curved=False)]
+IMAGE = Grid((300, 200), (0.7, 1.1))
+
+
+@pytest.mark.parametrize("scan", PLANE_SCANS, ids=["parallel", "curved", "flat"])
+@pytest.mark.parametrize("image", [None, IMAGE], ids=["", "image"])
+def test_scans_of_slices_are_read_back_to_the_last_bit(scan, image):
+    geometry = ScanGeometry(scan, 0.021, None, (1.0, -2.0, 3.5), 0.625, image)
+    assert read_geometry(write_geometry(geometry), "x") == geometry
+
+
+def test_angles_that_degrees_would_round_are_kept_in_rad():
+    angles_rad = tuple(math.pi * i / 997 for i in range(997))
+    assert any(math.radians(math.degrees(t)) != t for t in angles_rad)
+    for scan in (dataclasses.replace(SCAN, angles_rad=angles_rad), ParallelBeam(angles_rad, 4, 1.0)):
+        assert read_geometry(write_geometry(ScanGeometry(scan, 0.02)), "x").scan == scan
+
+
+def test_a_parallel_beam_in_degrees():
+    content = {"mu_water": 0.02, "parallel": {"angles_deg": [0, 90], "bins": 6, "bin_mm": 2}}
+    assert read(content) == ScanGeometry(ParallelBeam((0.0, math.pi / 2), 6, 2.0), 0.02)
+
+
+def fan(**entries) -> dict:
+    section = {"angles_deg": [0, 90], "bins": 6, "bin_mm": 2, "sod_mm": 500, "sdd_mm": 900}
+    return {"mu_water": 0.02, "fan": section | entries}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (fan(sdd_mm=501, sod_mm=502), "sdd_mm 501, not more than sod_mm 502"),
+        (fan(bins=3000, curved=True), "rays 191 degrees"),
+        (fan(bins=1), r"\$\.fan\.bins"),
+        (fan(bins=10**9), r"\$\.fan\.bins"),
+        (fan(angles_rad=[0, 1]), r"\$\.fan: the keys do not go together"),
+        (fan(bin_mm=10**400), r"\$\.fan\.bin_mm"),
+        (fan(angles_deg=[0, 10**400]), "not finite or too large"),
+        (fan(image={"shape": [8, 300], "spacing_mm": [1, 1]}), r"\$\.fan\.image\.shape\[0\]"),
+        (fan() | {"detector_shape": [6, 8]}, "the keys do not go together"),
+        ("a: &a [1]\nb: *a", r"aliases, '\*name', are not read"),
+        ("[" * 5000, "is no YAML"),
+        ("mu_water: 2020-99-99", "is no YAML"),
+    ],
+)
+def test_a_bad_scan_of_slices_gets_one_sentence(content, words):
+    text = content if isinstance(content, str) else yaml.safe_dump(content)
+    with pytest.raises(InputError, match=words) as refusal:
+        read_geometry(text, "dir/geometry.yaml")
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize("text", ["mu_water: DOE^JANE", "{DOE^JANE", "mu_water: 0.02\nfan: {bins: DOE^JANE}"])
+def test_what_stands_in_a_file_is_not_repeated(text):
+    with pytest.raises(InputError) as refusal:
+        read_geometry(text, "geometry.yaml")
+    assert "DOE" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

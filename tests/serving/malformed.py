@@ -83,6 +83,7 @@ def _geometries(example: Body) -> Iterator[Case]:
         "circle: {angles_deg: [0, 90], sod_mm: 800, sdd_mm: 1200, pixel_mm: [60, 80]}\n"
     )
     huge = "mu_water: 0.02\nparallel: {angles_deg: [0, 90], bins: 100000, bin_mm: 1}\n"
+    vast = geometry.replace("slice_mm: 1.0", "slice_mm: 1.0\n  image: {shape: [30000, 30000], spacing_mm: [1, 1]}")
     broken = geometry.replace("bins: 40", f"bins: '{PATIENT}'")
     yield (
         "geometry is no YAML",
@@ -92,6 +93,7 @@ def _geometries(example: Body) -> Iterator[Case]:
     yield "geometry breaks the schema", one(example | {"geometry": broken}), "at $.parallel.bins"
     yield "geometry of aliases", one(example | {"geometry": bomb}), "aliases"
     yield "geometry of a cone beam", one({"sinogram": np.zeros((2, 6, 8)).tolist(), "geometry": cone}), "a cone beam"
+    yield "an image of 30000 by 30000", one(example | {"geometry": vast}), "30000 pixels along a side of the image"
     yield "geometry of 100000 bins", one(example | {"geometry": huge}), "100000 detector elements"
 
 

@@ -14,12 +14,14 @@ from monai.bundle import ConfigParser
 from numpy.testing import assert_allclose, assert_array_equal
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam, FanBeam, ParallelBeam
+from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
 from latentct.io.nifti import read_volume, write_volume
 from latentct.io.projections import Projections
 from latentct.io.scan_geometry import ScanGeometry, write_geometry
 from latentct.projectors import make_projector
+from latentct.recon import fbp
 from latentct.serving import Corrector, ScanRequest, answered, input_example, load_corrector
+from latentct.serving.correction import image_hu
 from latentct.serving.corrector import read_config
 
 from .conftest import body_hu, stage_small
@@ -146,6 +148,18 @@ def test_scans_of_another_machine_are_corrected(corrector, scan):
     assert_array_equal(answer["synthesised_rays"], ~mask)
     assert answer["spacing_mm"] == [2.5, 4.0, 4.0]
     assert np.array(answer["affine_lps_mm"])[:, 3].tolist() == [-253.0, -252.0, 3.0, 1.0]
+
+
+def test_the_result_is_on_the_pixels_asked_for(corrector):
+    """The prior's pixels stay its own: where all was measured, the finer image is the scan's own reconstruction."""
+    scan = corrector.method.geometry.scan
+    image = Grid((300, 260), (1.5, 1.5))
+    y = disc(scan, corrector, 1)
+    geometry = ScanGeometry(scan, corrector.method.mu_water, image=image)
+    correction = corrector.method.correct(Projections(y, geometry), np.ones(scan.sinogram_shape, bool))
+    x_mu = fbp(torch.from_numpy(y)[:, None], image, scan)
+    assert_array_equal(correction.x_hu, image_hu(x_mu, corrector.method.mu_water)[:, 0])
+    assert_allclose(np.linalg.norm(correction.affine_lps_mm[:3, :3], axis=0), (1.0, 1.5, 1.5))
 
 
 def test_what_was_not_measured_is_not_read(corrector):

@@ -4,6 +4,7 @@ import base64
 import json
 import sys
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
@@ -100,7 +101,7 @@ def _post(url: str, request: dict[str, Any], timeout: float) -> tuple[bytes, str
             raise InputError(sentence) from error
         typer.echo(f"latentct: {address} failed ({error.code}): {sentence}", err=True)
         sys.exit(1)
-    except (URLError, TimeoutError, ConnectionError) as error:
+    except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise InputError(
             f"{address} does not answer ({reason}); start `mlflow models serve` or correct --url."

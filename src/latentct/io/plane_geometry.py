@@ -1,14 +1,18 @@
 """The sections `parallel` and `fan` of a geometry file: scans of axial slices.
 
-mu_water: 0.01929            # 1/mm
-fan:
-  angles_deg: [0, 0.5, 1]    # one a view; or angles_rad
-  bins: 736
-  bin_mm: 1.2858             # on the detector
-  sod_mm: 595
-  sdd_mm: 1085.6
-  curved: true
-  slice_mm: 2.5              # distance of neighbouring slices
+A fan, with all that may be said of it:
+
+    mu_water: 0.01929            # 1/mm
+    fan:
+      angles_deg: [0, 0.5, 1]    # one a view; or angles_rad
+      bins: 736
+      bin_mm: 1.2858             # on the detector
+      sod_mm: 595
+      sdd_mm: 1085.6
+      curved: true
+      offset_mm: 0.3
+      slice_mm: 2.5              # distance of neighbouring slices
+      image: {shape: [512, 512], spacing_mm: [0.98, 0.98]}  # what to reconstruct; else the method chooses
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from latentct.errors import InputError
-from latentct.geometry import FanBeam, ParallelBeam, Scan2D
+from latentct.geometry import FanBeam, Grid, ParallelBeam, Scan2D
 
 
 def read_angles_rad(section: Mapping[str, Any]) -> tuple[float, ...]:
@@ -65,12 +69,20 @@ def read_plane_scan(content: Mapping[str, Any], name: str) -> Scan2D:
     return scan
 
 
-def write_plane_scan(scan: Scan2D, slice_mm: float) -> dict[str, Any]:
+def read_image(content: Mapping[str, Any]) -> Grid | None:
+    """Return the pixels that a geometry file asks for, if any."""
+    image = (content.get("parallel") or content.get("fan") or {}).get("image")
+    return None if image is None else Grid(tuple(image["shape"]), tuple(image["spacing_mm"]))
+
+
+def write_plane_scan(scan: Scan2D, slice_mm: float, image: Grid | None) -> dict[str, Any]:
     """Return the section `parallel` or `fan` of a scan."""
     section: dict[str, Any] = {**write_angles(scan.angles_rad), "bins": scan.n_bins, "bin_mm": scan.bin_mm}
     if isinstance(scan, FanBeam):
         section |= {"sod_mm": scan.sod_mm, "sdd_mm": scan.sdd_mm, "curved": scan.curved}
     section |= {"offset_mm": scan.offset_mm, "slice_mm": slice_mm}
+    if image is not None:
+        section["image"] = {"shape": list(image.shape), "spacing_mm": list(image.spacing_mm)}
     return {"fan" if isinstance(scan, FanBeam) else "parallel": section}
 
 

@@ -23,9 +23,10 @@ from typing import Any, cast
 import numpy as np
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam, Scan, Scan2D, VectorConeBeam
+from latentct.geometry import ConeBeam, Grid, Scan, Scan2D, VectorConeBeam
 from latentct.io.plane_geometry import (
     read_angles_rad,
+    read_image,
     read_plane_scan,
     refuse_short_distance,
     write_angles,
@@ -48,6 +49,7 @@ class ScanGeometry:
         i0: intensity of a pixel without an object; None where the files hold line integrals.
         isocenter_mm: position (x, y, z) of the middle of the image in the patient's LPS world.
         slice_mm: distance of neighbouring slices of a parallel or fan beam.
+        image: pixels of these slices, about the rotation axis; None leaves them to the method.
     """
 
     scan: Scan
@@ -55,6 +57,7 @@ class ScanGeometry:
     i0: float | None = None
     isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     slice_mm: float = 1.0
+    image: Grid | None = None
 
 
 def read_geometry(text: str, name: str) -> ScanGeometry:
@@ -77,7 +80,7 @@ def read_geometry(text: str, name: str) -> ScanGeometry:
     x, y, z = (float(c) for c in content.get("isocenter_mm", (0, 0, 0)))
     section = content.get("parallel") or content.get("fan") or {}
     slice_mm = float(section.get("slice_mm", 1.0))
-    return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z), slice_mm)
+    return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z), slice_mm, read_image(content))
 
 
 def write_geometry(geometry: ScanGeometry) -> str:
@@ -91,7 +94,7 @@ def write_geometry(geometry: ScanGeometry) -> str:
     if any(geometry.isocenter_mm):
         content["isocenter_mm"] = list(geometry.isocenter_mm)
     if isinstance(scan, Scan2D):
-        content |= write_plane_scan(scan, geometry.slice_mm)
+        content |= write_plane_scan(scan, geometry.slice_mm, geometry.image)
         return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
     content["detector_shape"] = list(scan.detector_shape)
     if isinstance(scan, ConeBeam):

@@ -25,6 +25,7 @@ from latentct.projectors import make_projector
 from latentct.recon import fbp, plane_scan
 from latentct.serving.correction import Correction, at_energy, image_hu, spread_hu
 from latentct.serving.image import preprocessed
+from latentct.serving.limits import MAX_PIXELS, check_count, check_size
 from latentct.simulate import truncate
 from latentct.tasks import Metal
 
@@ -51,11 +52,13 @@ class SliceCorrector:
         self.geometry = ScanGeometry(content["scan"], self.mu_water)
 
     def check(self, geometry: ScanGeometry, name: str) -> None:
-        """Raise an InputError if the geometry is none of slices, or its source stands in the image."""
+        """Raise an InputError if the geometry is none of slices, its image is too large, or its source stands in it."""
         scan = geometry.scan
         if not isinstance(scan, Scan2D):
             raise InputError(f"{name} describes a cone beam, but this model corrects slices; give 'parallel' or 'fan'.")
-        radius_mm = math.hypot(*self.grid.extent_mm) / 2
+        image = geometry.image or self.grid
+        check_count(max(image.shape), MAX_PIXELS, "pixels along a side of the image", name)
+        radius_mm = max(math.hypot(*grid.extent_mm) for grid in (image, self.grid)) / 2
         if isinstance(scan, FanBeam) and scan.sod_mm <= radius_mm:
             raise InputError(
                 f"{name} has sod_mm {scan.sod_mm:g}, but the source must stand outside the image, more than "
@@ -63,21 +66,23 @@ class SliceCorrector:
             )
 
     def correct(self, projections: Projections, ray_mask: NDArray[np.bool_] | None) -> Correction:
-        """Correct line integrals (S, A, U).
+        """Correct line integrals (S, A, U), onto the pixels that the geometry asks for or those of the prior.
 
         Args:
             projections: with a geometry that has passed `check`.
             ray_mask: measured rays (A, U); None takes those that the bundle's task leaves.
 
         Raises:
-            InputError: the task leaves no ray, or none to synthesise.
+            InputError: the image is too large, or the task leaves no ray, or none to synthesise.
         """
-        geometry = projections.geometry
+        geometry, n_slices = projections.geometry, len(projections.y)
+        image = geometry.image or self.grid
+        check_size(4 * n_slices * image.shape[0] * image.shape[1], "the corrected image")
         y = at_energy(projections.y, geometry.mu_water, self.mu_water)[:, None].to(self.device)
-        projector = make_projector(self.grid, geometry.scan, "auto", str(self.device))
+        projector = make_projector(image, geometry.scan, "auto", str(self.device))
         mask = self.task.ray_mask(y, projector) if ray_mask is None else torch.from_numpy(ray_mask).to(self.device)
         measurement = Measurement(truncate(y, mask), mask, projector)
-        volume = Grid((len(y), *self.grid.shape), (geometry.slice_mm, *self.grid.spacing_mm))
+        volume = Grid((n_slices, *image.shape), (geometry.slice_mm, *image.spacing_mm))
         affine_lps_mm = grid_affine_lps_mm(volume, geometry.isocenter_mm)
         return self._corrected(measurement, y, affine_lps_mm)
 
