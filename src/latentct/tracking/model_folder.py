@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import requires, version
@@ -43,8 +42,7 @@ def write_model(folder: Path, bundle: StagedBundle, input_example: Any) -> Model
 
     details = {"bundle": bundle.name, "bundle_version": bundle.version, "weights_sha256": bundle.weights_sha256}
     model = Model(metadata=details)
-    with TemporaryDirectory() as temporary, _search_path_kept(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*type hint")  # the served model checks its requests itself
+    with TemporaryDirectory() as temporary, _search_path_kept():
         code = Path(temporary) / latentct.__name__
         shutil.copytree(Path(latentct.__file__).parent, code, ignore=shutil.ignore_patterns(*_NOT_CODE))
         mlflow.pyfunc.save_model(
