@@ -92,7 +92,8 @@ def fan(**entries) -> dict:
         (fan(image={"shape": [8, 300], "spacing_mm": [1, 1]}), r"\$\.fan\.image\.shape\[0\]"),
         (fan() | {"detector_shape": [6, 8]}, "the keys do not go together"),
         ("a: &a [1]\nb: *a", r"aliases, '\*name', are not read"),
-        ("[" * 5000, "is no YAML"),
+        ("[" * 200000, "is no YAML .more than 20 levels"),
+        ("- " * 100000, "is no YAML .more than 20 levels"),
         ("mu_water: 2020-99-99", "is no YAML"),
     ],
 )

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import yaml
 
 from latentct.errors import InputError
 from latentct.geometry import ConeBeam, Grid, Scan, Scan2D, VectorConeBeam
+from latentct.io import plain_yaml
 from latentct.io.plane_geometry import (
     read_angles_rad,
     read_image,
@@ -85,8 +87,6 @@ def read_geometry(text: str, name: str) -> ScanGeometry:
 
 def write_geometry(geometry: ScanGeometry) -> str:
     """Return the text of a geometry file; `read_geometry` gives back the same."""
-    import yaml
-
     scan = geometry.scan
     content: dict[str, Any] = {"mu_water": geometry.mu_water}
     if geometry.i0 is not None:
@@ -119,13 +119,11 @@ def _validator() -> Any:
 
 def _parsed(text: str, name: str) -> dict[str, Any]:
     """Return a file's content where it follows the schema, all of its numbers finite."""
-    import yaml
     from jsonschema.exceptions import best_match
 
     try:
-        _refuse_aliases(text)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        content = plain_yaml.load(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"geometry {name} is no YAML ({_place(error)}); correct it.") from error
     found = [section for section in _SECTIONS if section in content] if isinstance(content, dict) else []
     if isinstance(content, dict) and len(found) != 1:
@@ -141,14 +139,6 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
     if not all(abs(number) < _LARGEST for number in _numbers(content)):
         raise InputError(f"geometry {name} holds a number that is not finite or too large; give mm and degrees.")
     return cast("dict[str, Any]", content)
-
-
-def _refuse_aliases(text: str) -> None:
-    """Refuse references within YAML: a text of a few lines could stand for more than any memory holds."""
-    import yaml
-
-    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-        raise yaml.MarkedYAMLError(problem="aliases, '*name', are not read")
 
 
 def _rule(broken: Any) -> str:

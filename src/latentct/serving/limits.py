@@ -16,7 +16,7 @@ MAX_PIXELS = 1024
 MAX_VIEWS = 4096
 MAX_BINS = 4096
 """Detector elements along a side."""
-MAX_TEXT = 2**20
+MAX_TEXT = 2**18
 """Characters of a geometry."""
 MAX_REQUESTS = 16
 """Scans in one message."""
