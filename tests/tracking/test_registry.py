@@ -271,5 +271,10 @@ def test_a_version_is_promoted_by_its_own_evaluation(
     assert evaluation.data.tags["mlflow.parentRunId"] == found.run_id
     assert evaluation.data.metrics["lsr/mae_outside_hu"] == pytest.approx(found.lines[0].challenger)
     assert "adt/mae_outside_hu" not in evaluation.data.metrics
+    record = Path(client.download_artifacts(found.run_id, "promotion.json")).read_text()
+    parent = client.get_run(found.run_id).data
+    for text in (record, *parent.params.values(), *parent.tags.values()):
+        assert registered.options["dataset_dir"] not in text
+        assert "patient_" not in text
     moved = client.get_registered_model(made.name).aliases.get("champion")
     assert (moved is not None) == found.holds
