@@ -20,7 +20,7 @@ TRAINING = [stack for stack in STACKS if "trainer" in read_stack(stack).get("tra
 def test_the_tracker_comes_first(stack: list[Path]) -> None:
     config = read_stack(stack)
     if "evaluating" not in config and "trainer" in config.get("train", {}):
-        assert config["train"]["handlers"][0] == "@train::tracker"
+        assert config["train"]["handlers"][0]["handler"] == "@train::tracker"
         assert config["train"]["tracker"]["splits"] == ["@split", "validation"]
     elif "run_stages" in str(config["run"]):
         assert config["tracker"]["_target_"] == PIPELINE

@@ -20,6 +20,7 @@ from latentct.engines.distributed import SynchronisedTraining, join_processes
 from latentct.engines.few_view import FewViewComparison
 from latentct.engines.few_view_report import FewViewReport, LastResult, VolumeExample
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
+from latentct.engines.handlers import shared_handler
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.pipeline import run_stages
 from latentct.engines.randomness import SeededEpochs
@@ -83,6 +84,7 @@ __all__ = [
     "load_weights",
     "refuse_overwriting",
     "run_stages",
+    "shared_handler",
     "stacked",
     "standardise_latents",
     "trainable",
