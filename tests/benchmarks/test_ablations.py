@@ -8,7 +8,8 @@ import pytest
 from benchmarks.ablations import BUNDLE, COMPRESSIONS, ROOT, VARIANTS, home_of
 
 from benchmarks import ablations
-from latentct.cli.run import config_files, refuse_unknown_keys
+from latentct.bundle.configs import config_files
+from latentct.bundle.overrides import refuse_unknown_keys
 
 FIGURE = {"mean": 0.5, "ci95": [0.25, 0.75], "n_patients": 3}
 SHIPPED = next(name for name in COMPRESSIONS if ablations._is_shipped(name))

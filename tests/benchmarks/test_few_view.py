@@ -10,7 +10,7 @@ from benchmarks.few_view import METHODS, ROOT
 from monai.bundle import ConfigParser
 
 from benchmarks import few_view
-from latentct.cli.run import config_files
+from latentct.bundle.configs import config_files
 
 FIGURE = {"mean": 30.0, "sd": 1.0, "ci95": [29.0, 31.0], "n_patients": 3}
 

@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks import tasks
-from latentct.cli.run import config_files, refuse_unknown_keys
+from latentct.bundle.configs import config_files
+from latentct.bundle.overrides import refuse_unknown_keys
 
 METRICS = ("rmse_hu", "psnr")
 

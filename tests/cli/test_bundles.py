@@ -52,3 +52,15 @@ def test_checking_needs_neither_monai_nor_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=checks.ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [*(f"{name}: ok" for name in NAMES), "[]"]
+
+
+def test_a_copy_is_staged_and_says_its_weights(tmp_path):
+    words = ["bundles", "stage", str(checks.ROOT / "bundles" / "lsr_metal"), str(tmp_path / "copy")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    first, *weights = result.stdout.splitlines()
+    assert first == f"lsr_metal 0.1.0 in {tmp_path / 'copy'}"
+    assert [line.split()[0] for line in weights] == ["model.pt", "unet.pt"]
+    assert (tmp_path / "copy" / "models" / "model.pt").is_file()
+    again = CliRunner().invoke(app, words)
+    assert isinstance(again.exception, InputError)

@@ -1,4 +1,4 @@
-"""`latentct bundles`: check bundles."""
+"""`latentct bundles`: check bundles, and copy them so that they run on their own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,7 @@ import typer
 
 from latentct.errors import InputError
 
-app = typer.Typer(help="Check bundles.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-def _group() -> None:
-    """Check bundles."""
+app = typer.Typer(help="Check bundles and make copies of them.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
@@ -33,6 +28,21 @@ def check(
         typer.echo("\n".join(str(fault) for fault in listed) or f"{folder.resolve().name}: ok")
     if found:
         raise typer.Exit(2)
+
+
+@app.command()
+def stage(
+    bundle: Annotated[Path, typer.Argument(help="Bundle's folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    weights: Annotated[Path | None, typer.Option(help="Inference weights to take in place of the bundle's.")] = None,
+) -> None:
+    """Copy a bundle so that it runs from any folder, as MONAI Label and the Deploy App SDK take it."""
+    from latentct.bundle import stage_bundle
+
+    staged = stage_bundle(bundle, folder, weights)
+    typer.echo(f"{staged.name} {staged.version} in {staged.root}")
+    for name, digest in staged.weights_sha256.items():
+        typer.echo(f"{name} sha256 {digest}")
 
 
 def _all_bundles() -> list[Path]:

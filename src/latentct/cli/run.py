@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from latentct.bundle.configs import config_files, with_shared_entries
-from latentct.bundle.overrides import OF_MONAI, parse_overrides, refuse_unknown_keys
 from latentct.errors import InputError, root_cause
 
 LONGEST_CAUSE = 400
@@ -30,6 +28,9 @@ def run(
 
     For example: --epochs 2 --network_def::channels "[8,8]"
     """
+    from latentct.bundle.configs import config_files  # not at the top: `latentct --help` does without
+    from latentct.bundle.overrides import parse_overrides, refuse_unknown_keys
+
     files = config_files(bundle, run_id, layer or [])
     warnings.filterwarnings("ignore", message="Can't merge entry")  # a layer adds to what not every config has
     overrides = parse_overrides(context.args)
@@ -49,6 +50,9 @@ def run(
 def _run_workflow(bundle: Path, run_id: str, files: list[Path], overrides: Mapping[str, Any]) -> None:
     """What `python -m monai.bundle run` does, with tracebacks kept out of the console's log."""
     from monai.bundle import ConfigWorkflow
+
+    from latentct.bundle.configs import with_shared_entries
+    from latentct.bundle.overrides import OF_MONAI
 
     warnings.filterwarnings("ignore", message="parsing config_file")
     of_monai = {key: value for key, value in overrides.items() if key in OF_MONAI}
