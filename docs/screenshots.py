@@ -5,7 +5,7 @@
     python docs/screenshots.py --url http://127.0.0.1:5000 --experiment lsr_truncation
 
 Opens the pages of a running server in Chromium, as Debian installs it, and writes `docs/images/mlflow_*.png`: the last
-training and evaluation of an experiment, and the registered model of the same name. Nothing on the server is changed.
+training and inference of an experiment, and the registered model of the same name. Nothing on the server is changed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _places(url: str, experiment: str) -> dict[str, str]:
         "runs": f"#/experiments/{number}/runs",
         "training": last("train"),
         "curves": f"{last('train')}/model-metrics",
-        "evaluation": f"{last('evaluate')}/artifacts/results/figure_median.png",
+        "figure": f"{last('infer')}/artifacts/results/figure.png",
         "model": f"#/models/{experiment}",
     }
 
