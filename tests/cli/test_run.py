@@ -138,3 +138,16 @@ def test_another_failure_is_one_line_with_the_traceback_in_a_file(bundle, latent
     assert (code, err.count("\n")) == (1, 0)
     assert "inference failed: ZeroDivisionError: division by zero" in err
     assert "Traceback" in (bundle / "eval" / "inference-error.log").read_text()
+
+
+def test_a_cause_of_several_lines_is_told_in_one(bundle, latentct_run):
+    code, err = latentct_run(bundle, "inference", "--manifest", "$torch.nn.Linear(2, 2).load_state_dict({})")
+    assert (code, err.count("\n")) == (1, 0)
+    assert 'Error(s) in loading state_dict for Linear: Missing key(s) in state_dict: "weight"' in err
+
+
+def test_a_config_that_is_no_yaml_is_refused_before_anything_runs(bundle, latentct_run):
+    (bundle / "configs" / "train.yaml").write_text("epochs: [1\nrun: []\n")
+    code, err = latentct_run(bundle, "training")
+    assert (code, err.count("\n")) == (2, 0)
+    assert "train.yaml is no valid YAML" in err
