@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
@@ -64,8 +65,7 @@ def read_config(file: Path) -> dict[str, Any]:
     import yaml  # not at the top: `latentct --help` does without
 
     try:
-        text = file.read_text(encoding="utf-8")
-        content = json.loads(text) if file.suffix == ".json" else yaml.load(text, yaml.CSafeLoader)
+        content = pickle.loads(_parsed(file.read_text(encoding="utf-8"), file.suffix))
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); give an existing config.") from error
     except (ValueError, yaml.YAMLError) as error:
@@ -73,6 +73,14 @@ def read_config(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{file} must hold entries `key: value` with text as keys; found something else.")
     return content
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str, suffix: str) -> bytes:
+    """Parse a text once, though each of many stacks reads it; as bytes, so that nobody changes what others read."""
+    import yaml
+
+    return pickle.dumps(json.loads(text) if suffix == ".json" else yaml.load(text, yaml.CSafeLoader))
 
 
 def read_layers(files: Iterable[Path]) -> dict[str, Any]:

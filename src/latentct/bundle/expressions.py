@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 #: Longer expressions belong in a tested function.
@@ -23,6 +24,7 @@ def is_import(value: str) -> bool:
     return _IMPORT.match(value) is not None
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(expression: str) -> ast.Module:
     """Parse an expression or import; references to other entries become the name `reference`.
 
