@@ -236,16 +236,18 @@ def test_a_model_that_is_not_there_cannot_be_rolled_back(client: MlflowClient) -
         rollback("absent", "champion")
 
 
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("change", ["weights", "weights and hashes", "another file"])
 def test_weights_that_were_exchanged_are_not_evaluated(
-    client: MlflowClient, tmp_path: Path, rules: Path, both: bool
+    client: MlflowClient, tmp_path: Path, rules: Path, change: str
 ) -> None:
     version = add_version(client, tmp_path / "first", narrow=40.0, wide=40.0)
-    weights = tmp_path / "first" / "artifacts" / "bundle" / "models" / "model.pt"
-    weights.write_text(json.dumps({"narrow": 1.0, "wide": 1.0}))
-    if both:
-        (weights.parent / "sha256.json").write_text(json.dumps({"model.pt": sha256(weights)}))
-    with pytest.raises(InputError, match=r"the registry says|is not the file whose SHA-256"):
+    models = tmp_path / "first" / "artifacts" / "bundle" / "models"
+    file = models / ("unet.pt" if change == "another file" else "model.pt")
+    file.write_text(json.dumps({"narrow": 1.0, "wide": 1.0}))
+    if change == "weights and hashes":
+        (models / "sha256.json").write_text(json.dumps({"model.pt": sha256(file)}))
+    message = {"weights": "is not the file whose SHA-256", "another file": "is not listed"}
+    with pytest.raises(InputError, match=message.get(change, "the registry says")):
         asked(version, rules)
     assert champion(client) is None
 
