@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from latentct.bundle import sha256, stage_bundle
 from latentct.errors import InputError
 from latentct.serving import input_example
-from latentct.tracking import MLflowTracker, record_weights
+from latentct.tracking import MLflowTracker, record_weights, registry
 from latentct.tracking.evaluation import evaluate_bundle
 from latentct.tracking.model_folder import pinned_requirements
 from latentct.tracking.promotion import promote
@@ -244,9 +244,10 @@ def test_only_a_finished_evaluation_of_the_bundle_justifies_a_version(
         register(registered.bundle, registered.evaluation_run_id, name="a/b")
 
 
-def test_a_bundle_with_foreign_code_is_not_registered(
-    client: MlflowClient, registered: Registered, tmp_path: Path
+def test_a_bundle_with_foreign_code_is_refused_before_any_of_it_runs(
+    client: MlflowClient, registered: Registered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(registry, "input_example", lambda _: pytest.fail("the bundle's configs were run"))
     bundle = tmp_path / "bundles" / "lsr_truncation"
     shutil.copytree(registered.bundle, bundle)
     inference = bundle / "configs" / "inference.yaml"

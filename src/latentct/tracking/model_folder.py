@@ -23,7 +23,8 @@ MODEL_FILE = Path(__file__).with_name("served_model.py")
 #: Name of the bundle among the model's artifacts.
 BUNDLE = "bundle"
 _FLAVOR = "python_function"
-_NOT_CODE = ("__pycache__", "*.pyc")
+#: Kernels compiled for this machine lie there too, and are larger than the code.
+_CACHE = "__pycache__"
 
 
 def write_model(folder: Path, bundle: StagedBundle, input_example: Any) -> Model:
@@ -44,7 +45,7 @@ def write_model(folder: Path, bundle: StagedBundle, input_example: Any) -> Model
     model = Model(metadata=details)
     with TemporaryDirectory() as temporary, _search_path_kept():
         code = Path(temporary) / latentct.__name__
-        shutil.copytree(Path(latentct.__file__).parent, code, ignore=shutil.ignore_patterns(*_NOT_CODE))
+        shutil.copytree(Path(latentct.__file__).parent, code, ignore=shutil.ignore_patterns(_CACHE))
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(MODEL_FILE),
@@ -58,7 +59,7 @@ def write_model(folder: Path, bundle: StagedBundle, input_example: Any) -> Model
     describe(folder, model)
     with _search_path_kept():
         mlflow.pyfunc.load_model(str(folder)).predict(input_example)
-    for cache in folder.rglob("__pycache__"):
+    for cache in folder.rglob(_CACHE):
         shutil.rmtree(cache)
     return model
 
