@@ -93,6 +93,18 @@ def _geometries(example: Body) -> Iterator[Case]:
     yield "geometry breaks the schema", one(example | {"geometry": broken}), "at $.parallel.bins"
     yield "geometry of aliases", one(example | {"geometry": bomb}), "aliases"
     yield "geometry of a cone beam", one({"sinogram": np.zeros((2, 6, 8)).tolist(), "geometry": cone}), "a cone beam"
+    tiny, shifted = (
+        geometry.replace("bin_mm: 20.0", "bin_mm: 1.0e-09"),
+        geometry.replace("offset_mm: 0.0", "offset_mm: 9000"),
+    )
+    same = {"mu_water": 0.02, "parallel": {"angles_deg": [30, 390], "bins": 6, "bin_mm": 10}}
+    yield (
+        "one angle",
+        one({"sinogram": np.ones((2, 6)).tolist(), "geometry": json.dumps(same)}),
+        "geometry has views from one",
+    )
+    yield "bins of a picometre", one(example | {"geometry": tiny}), "geometry has bin_mm 1e-09"
+    yield "a detector beside the patient", one(example | {"geometry": shifted}), "geometry has offset_mm 9000"
     yield "an image of 30000 by 30000", one(example | {"geometry": vast}), "30000 pixels along a side of the image"
     yield "geometry of 100000 bins", one(example | {"geometry": huge}), "100000 detector elements"
 
@@ -142,6 +154,8 @@ def _images() -> Iterator[Case]:
         "scan_base64 takes 629145600 bytes",
     )
     yield "a time series", nifti(with_shape(good, 16, 16, 2, 7)), "one 3-D volume"
+    loud = nib.Nifti1Image(np.full((16, 16, 2), 1e30, np.float32), np.eye(4)).to_bytes()
+    yield "an image of 1e30 HU", nifti(loud), "scan_base64 holds values beyond 100000"
     yield "NaN in an image", nifti(nan), "scan_base64 holds values that are not finite"
     mask = {"ray_mask": [[True]]}
     yield "a mask with an image", one(nifti(good)["inputs"][0] | mask), "geometry and ray_mask go with measured rays"

@@ -72,6 +72,8 @@ def _measured(corrector: Corrector, request: ScanRequest, array: Any, geometry: 
 
 
 def _answer(corrector: Corrector, correction: Correction, scan: str, form: str) -> dict[str, Any]:
+    if not np.isfinite(correction.misfit).all():
+        raise InputError("the scan gives no finite image; check its geometry, and that the rays fit to it.")
     affine = correction.affine_lps_mm
     answer = {
         "scan": scan,

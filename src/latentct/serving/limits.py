@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+
+import numpy as np
 
 from latentct.errors import InputError
 from latentct.geometry import Scan, Scan2D
@@ -16,6 +19,10 @@ MAX_PIXELS = 1024
 MAX_VIEWS = 4096
 MAX_BINS = 4096
 """Detector elements along a side."""
+BIN_MM = (0.05, 100.0)
+"""Smallest and largest bins of a detector."""
+MAX_RAD = 20 * math.pi
+"""Angle of a view, either way; corrections go through the turns."""
 MAX_TEXT = 2**18
 """Characters of a geometry."""
 MAX_REQUESTS = 16
@@ -50,6 +57,23 @@ def check_scan_size(scan: Scan, name: str) -> None:
     """Refuse scans of too many views or detector elements."""
     check_count(scan.n_views, MAX_VIEWS, "views", name)
     check_count(max(scan.sinogram_shape[1:]), MAX_BINS, "detector elements along a side", name)
+
+
+def check_detector(scan: Scan2D, name: str) -> None:
+    """Refuse detectors of slices that are no machine's: corrections extend them, bin by bin, to the whole object."""
+    low, high = BIN_MM
+    if not low <= scan.bin_mm <= high:
+        raise InputError(f"{name} has bin_mm {scan.bin_mm:g}, but {low:g} to {high:g} mm are served; give it in mm.")
+    if max(map(abs, scan.angles_rad)) > MAX_RAD:
+        raise InputError(
+            f"{name} has angles of more than {math.degrees(MAX_RAD):.0f} degrees; give them within a turn."
+        )
+    if abs(np.diff(np.exp(1j * np.asarray(scan.angles_rad)))).max(initial=0.0) < 1e-6:
+        raise InputError(f"{name} has views from one side only; give the angle of each view.")
+    if abs(scan.offset_mm) > scan.n_bins * scan.bin_mm / 2:
+        raise InputError(
+            f"{name} has offset_mm {scan.offset_mm:g}, so that no ray passes the rotation axis; give it in mm."
+        )
 
 
 def check_projections_shape(shape: Sequence[int], scan: Scan, name: str) -> None:

@@ -25,7 +25,7 @@ from latentct.projectors import make_projector
 from latentct.recon import fbp, plane_scan
 from latentct.serving.correction import Correction, at_energy, image_hu, spread_hu
 from latentct.serving.image import preprocessed
-from latentct.serving.limits import MAX_PIXELS, check_count, check_size
+from latentct.serving.limits import MAX_PIXELS, check_count, check_detector, check_size
 from latentct.simulate import truncate
 from latentct.tasks import Metal
 
@@ -52,10 +52,11 @@ class SliceCorrector:
         self.geometry = ScanGeometry(content["scan"], self.mu_water)
 
     def check(self, geometry: ScanGeometry, name: str) -> None:
-        """Raise an InputError if the geometry is none of slices, its image is too large, or its source stands in it."""
+        """Raise an InputError if the geometry is none of slices, or its detector, image or source cannot be used."""
         scan = geometry.scan
         if not isinstance(scan, Scan2D):
             raise InputError(f"{name} describes a cone beam, but this model corrects slices; give 'parallel' or 'fan'.")
+        check_detector(scan, name)
         image = geometry.image or self.grid
         check_count(max(image.shape), MAX_PIXELS, "pixels along a side of the image", name)
         radius_mm = max(math.hypot(*grid.extent_mm) for grid in (image, self.grid)) / 2

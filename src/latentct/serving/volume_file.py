@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from latentct.errors import InputError
 from latentct.serving.limits import MAX_PIXELS, MAX_SLICES, check_count, check_size
 
+LARGEST_HU = 1e5
 LARGEST_OFFSET = 10**6
 """Bytes before the voxels, which are skipped."""
 
@@ -46,6 +47,8 @@ def read_nifti(content: bytes, name: str) -> tuple[NDArray[np.float32], NDArray[
         ) from error
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(f"{name}: the header places no voxels in space; correct its affine.")
+    if np.isfinite(voxels).all() and abs(voxels).max() > LARGEST_HU:
+        raise InputError(f"{name} holds values beyond {LARGEST_HU:g}, but HU are expected; convert them.")
     if not np.isfinite(voxels).all():
         raise InputError(
             f"{name} holds values that are not finite; replace NaN and infinity by HU, e.g. -1000 for air."
