@@ -118,6 +118,7 @@ def test_from_the_first_epoch_to_the_served_model_and_back(
     rules.write_text(yaml.safe_dump(RULES))
     succeed(latentct, "promote", NAME, first, "--alias", "champion", "--rules", rules)
     assert champion(client) == first
+    assert client.get_model_version(NAME, first).tags["training.run_id"] == training.info.run_id
     check_served_model(client, tmp_path, monkeypatch)
 
     second = register(client, latentct, worse(weights, tmp_path / "worse.pt"), tmp_path / "second")
