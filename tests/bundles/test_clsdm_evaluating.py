@@ -52,7 +52,6 @@ def at_the_root(request):
     """Paths of configs start at the project's root."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(checks.ROOT)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield
 
 

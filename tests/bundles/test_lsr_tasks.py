@@ -41,8 +41,7 @@ def prior_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Commands in this process find the project's root and leave no trace."""
     monkeypatch.chdir(checks.ROOT)
-    for name in ("MLFLOW_TRACKING_URI", "LATENTCT_DATA"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("LATENTCT_DATA", raising=False)
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     yield
     set_determinism(None)
