@@ -72,6 +72,7 @@ def test_every_row_has_every_metric_and_runs_merge(data_set, tmp_path):
 
 
 def test_held_out_scans_run_by_one_setting(data_set, tmp_path):
+    write_weights(data_set, tmp_path)
     rows = {"methods": {"fdk": "@fdk", "sirt": "@sirt"}, "left_out": {"8_views_tilted": ["fdk"]}, "finer": 2}
     summary = evaluated(data_set, tmp_path, scans="$held_out_scans(@machine)", limit=1, **rows)
     assert list(summary["views"]["8_views_tilted"]) == ["sirt"]
