@@ -97,6 +97,12 @@ def _geometries(example: Body) -> Iterator[Case]:
         geometry.replace("bin_mm: 20.0", "bin_mm: 1.0e-09"),
         geometry.replace("offset_mm: 0.0", "offset_mm: 9000"),
     )
+    turns = {"mu_water": 0.02, "parallel": {"angles_deg": [30, 1000000], "bins": 6, "bin_mm": 10}}
+    yield (
+        "thousands of turns",
+        one({"sinogram": np.ones((2, 6)).tolist(), "geometry": json.dumps(turns)}),
+        "angles of more",
+    )
     same = {"mu_water": 0.02, "parallel": {"angles_deg": [30, 390], "bins": 6, "bin_mm": 10}}
     yield (
         "one angle",
