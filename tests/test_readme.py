@@ -29,7 +29,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_paths_named_in_code_exist(page):
     text = (ROOT / page).read_text()
-    paths = re.findall(r"`((?:src|bundles|data_manifests|tests|benchmarks|docs|mlflow|\.ci)/[\w./-]+)`", text)
+    paths = re.findall(r"`((?:src|bundles|data_manifests|tests|benchmarks|\.ci)/[\w./-]+)`", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 

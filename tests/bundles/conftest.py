@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from latentct.bundle import stage_bundle
 from latentct.io.manifest_builder import VolumeDefaults, build_manifest, write_manifest
 from latentct.io.nifti import write_volume
 
 from .. import checks
 
+Staged = Callable[[str], Path]
 SPLITS = {"training": 2, "validation": 1, "test": 2}
 SHAPE, SPACING_MM = (3, 40, 56), (5.0, 8.0, 8.0)
 
@@ -75,6 +78,19 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     manifest = build_manifest(folder, defaults, "synthetic", rows=rows)
     write_manifest(manifest, folder / "synthetic.json")
     return DataSet(folder, folder / "synthetic.json")
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
+    """Gives the staged copy of a bundle by its name, made when it is asked for."""
+    folder = tmp_path_factory.mktemp("staged")
+
+    def copy(name: str) -> Path:
+        if not (folder / name).exists():
+            stage_bundle(checks.ROOT / "bundles" / name, folder / name)
+        return folder / name
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ comes as a folder.
 
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,12 @@ from monai.bundle import ConfigParser, ckpt_export
 from monai.inferers import Inferer
 from monai.transforms import Compose, MapTransform
 
-from latentct.bundle import stage_bundle
-
 from .. import checks
+from .conftest import Staged
 
 BUNDLES = [bundle.name for bundle in checks.bundle_folders()]
 SCRIPTED = [bundle.name for bundle in checks.bundle_folders() if not checks.in_stages(bundle)]
 STRIPPED = ("LoadImage", "SaveImage")
-Staged = Callable[[str], Path]
-
-
-@pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
-    folder = tmp_path_factory.mktemp("deploy")
-
-    def copy(name: str) -> Path:
-        if not (folder / name).exists():
-            stage_bundle(checks.ROOT / "bundles" / name, folder / name)
-        return folder / name
-
-    return copy
 
 
 def stripped(parser: ConfigParser, key: str) -> list[Any]:

@@ -7,7 +7,6 @@ look of its conditioner is a reconstruction by the projector, which no format of
 does not take the conditioner, which works out sizes in Python.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ import torch
 from monai.bundle import ckpt_export
 from torch import Tensor, nn
 
-from latentct.bundle import stage_bundle
 from latentct.engines import load_weights
 from latentct.geometry import few_view_scans
 
 from .. import checks
+from .conftest import Staged
 
 LSR = [bundle.name for bundle in checks.bundle_folders() if not checks.in_stages(bundle)]
 FEW_VIEW = "clsdm_sparse_view"
@@ -29,19 +28,6 @@ TOLERANCE = 1e-5
 LATENT = (4, 8, 8, 8)
 #: Batches may grow; what else is fixed, a size or the scan, is the bundle's.
 BATCH = torch.export.Dim("batch", min=1, max=64)
-
-
-@pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Gives the staged copy of a bundle, made once."""
-    folder = tmp_path_factory.mktemp("staged")
-
-    def copy(name: str) -> Path:
-        if not (folder / name).exists():
-            stage_bundle(checks.ROOT / "bundles" / name, folder / name)
-        return folder / name
-
-    return copy
 
 
 def network(bundle: Path, net_id: str = "network_def") -> nn.Module:
@@ -73,7 +59,7 @@ def agree(copy: Any, net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", LSR)
-def test_ckpt_export_equals_the_network(name: str, staged: Callable[[str], Path], tmp_path: Path) -> None:
+def test_ckpt_export_equals_the_network(name: str, staged: Staged, tmp_path: Path) -> None:
     bundle = staged(name)
     ckpt_export(
         filepath=str(tmp_path / "model.ts"),
@@ -85,14 +71,14 @@ def test_ckpt_export_equals_the_network(name: str, staged: Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def exported_prior(staged: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def exported_prior(staged: Staged, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The prior of the bundles that share it, exported once because that takes ten seconds."""
     path = tmp_path_factory.mktemp("exported") / "model.pt2"
     return exported(network(staged("lsr_truncation")), random((2, 1, 128, 128), seed=0), path)
 
 
 @pytest.mark.parametrize("name", LSR)
-def test_torch_export_equals_the_network(name: str, staged: Callable[[str], Path], exported_prior: Any) -> None:
+def test_torch_export_equals_the_network(name: str, staged: Staged, exported_prior: Any) -> None:
     agree(exported_prior, network(staged(name)), random((3, 1, 128, 128), seed=1))
 
 
@@ -123,7 +109,7 @@ class _Conditioner(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def few_view_parts(staged: Callable[[str], Path]) -> dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]]:
+def few_view_parts(staged: Staged) -> dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]]:
     """Networks of the few-view model, and the shapes of their inputs."""
     bundle = staged(FEW_VIEW)
     model = network(bundle)
@@ -152,7 +138,7 @@ def test_exported_networks_of_few_views_equal_them(part: str, few_view_parts: di
     agree(copy, net, random(*shapes, seed=1))
 
 
-def test_ckpt_export_of_few_views_is_of_the_autoencoder(staged: Callable[[str], Path], tmp_path: Path) -> None:
+def test_ckpt_export_of_few_views_is_of_the_autoencoder(staged: Staged, tmp_path: Path) -> None:
     bundle = staged(FEW_VIEW)
     autoencoder = network(bundle).autoencoder
     torch.save(autoencoder.state_dict(), tmp_path / "autoencoder.pt")

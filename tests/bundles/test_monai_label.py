@@ -8,7 +8,6 @@ the served model instead. Three stages cannot be trained by one `train.yaml`; th
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +17,12 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.inferers import Inferer
 from monai.transforms import Compose, LoadImaged, MapTransform, SaveImaged
 
-from latentct.bundle import stage_bundle
-
 from .. import checks
+from .conftest import Staged
 
 BUNDLES = [bundle.name for bundle in checks.bundle_folders()]
 LSR = [bundle.name for bundle in checks.bundle_folders() if not checks.in_stages(bundle)]
 SAMPLE = checks.ROOT / "src" / "latentct" / "sample" / "lidc_idri_0001.nii.gz"
-Staged = Callable[[str], Path]
-
-
-@pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Staged:
-    folder = tmp_path_factory.mktemp("label")
-
-    def copy(name: str) -> Path:
-        if not (folder / name).exists():
-            stage_bundle(checks.ROOT / "bundles" / name, folder / name)
-        return folder / name
-
-    return copy
 
 
 def read(bundle: Path, config: str) -> ConfigParser:

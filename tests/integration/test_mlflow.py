@@ -3,11 +3,14 @@
 With SQLite always, and with PostgreSQL where LATENTCT_TEST_POSTGRES names a database, e.g. by `.ci/postgres make test`.
 """
 
+import json
 import logging
 import os
 import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +24,12 @@ from latentct.serving import ScanRequest, answered, input_example, load_correcto
 from latentct.tracking.versions import fetch_bundle
 
 from .. import checks
-from .conftest import BUNDLE, free_port, post, server
+from ..servers import free_port, mlflow_server
+from ..small_bundle import NAME
 
 pytestmark = pytest.mark.slow
 
-NAME = BUNDLE.name
+BUNDLE = Path("bundles") / NAME
 DATA = ("--manifest", "data/synthetic.json", "--dataset_dir", "data")
 RULES = {
     "default": {
@@ -61,7 +65,8 @@ def client(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     where = ["--backend-store-uri", str(uris[request.param]), "--artifacts-destination", str(tmp_path / "artifacts")]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     address = f"http://127.0.0.1:{port}"
-    with server(["server", "--port", str(port), "--workers", "1", *where], tmp_path, environment, f"{address}/health"):
+    arguments = ["server", "--port", str(port), "--workers", "1", *where]
+    with mlflow_server(arguments, tmp_path, f"{address}/health", environment):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         yield MlflowClient(tracking_uri=address)
 
@@ -133,6 +138,13 @@ def test_from_the_first_epoch_to_the_served_model_and_back(
     assert champion(client) == first
 
 
+def post(url: str, content: dict[str, Any]) -> Any:
+    """Answer of a served model."""
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
 def documented_client() -> str:
     (code,) = re.findall(r"```python\n(.*?)```", (checks.ROOT / "docs" / "mlflow.md").read_text(), re.DOTALL)
     return code
@@ -166,7 +178,7 @@ def check_served_model(client: MlflowClient, folder: Path, monkeypatch: pytest.M
     port = free_port()
     model = ["models", "serve", "-m", f"models:/{NAME}@champion", "--env-manager", "local", "-p", str(port)]
     environment = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    with server(model, folder, environment, f"http://127.0.0.1:{port}/ping"):
+    with mlflow_server(model, folder, f"http://127.0.0.1:{port}/ping", environment):
         version = client.get_model_version_by_alias(NAME, "champion")
         root = fetch_bundle(client, version, folder / "fetched")
         example = input_example(root)

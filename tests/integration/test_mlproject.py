@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 from latentct.bundle.configs import CONFIGS
 
 from .. import checks
-from .conftest import BUNDLE, on_path
+from ..servers import on_path
+from ..small_bundle import NAME
 
 MLPROJECT = checks.ROOT / "mlflow" / "MLproject"
 
@@ -32,7 +33,7 @@ def test_a_training_is_a_child_of_the_run_that_mlflow_opened(project: Path, tmp_
     (project / "mlflow").mkdir(exist_ok=True)
     shutil.copy(MLPROJECT, project / "mlflow")
     store = f"sqlite:///{tmp_path}/runs.db"
-    options = {"bundle": BUNDLE.name, "layer": "smoke", "manifest": "data/synthetic.json", "dataset_dir": "data"}
+    options = {"bundle": NAME, "layer": "smoke", "manifest": "data/synthetic.json", "dataset_dir": "data"}
     given = [f"-P{key}={value}" for key, value in {**options, "output_dir": tmp_path / "out"}.items()]
     subprocess.run(
         [sys.executable, "-m", "mlflow", "run", "mlflow", "-e", "training", "--env-manager", "local", *given],

@@ -15,15 +15,8 @@ from latentct.io.nifti import write_volume
 from latentct.serving import Corrector, load_corrector
 
 from ..checks import ROOT
+from ..small_bundle import NETWORK
 
-SMALL = {
-    "channels": [8, 16],
-    "latent_channels": [1, 2],
-    "num_res_blocks": [1, 1],
-    "num_attention_blocks": 1,
-    "num_head_channels": 8,
-    "norm_num_groups": 4,
-}
 #: What `smoke.yaml` of the few-view bundle changes that its `inference.yaml` has too.
 SMOKE_KEYS = ("grid", "machine", "autoencoder_def", "conditioner_def", "denoiser_def")
 
@@ -40,7 +33,7 @@ def stage_small(folder: Path, name: str) -> Path:
         smoke = yaml.safe_load((copy / "configs" / "smoke.yaml").read_text())
         config |= {key: smoke[key] for key in SMOKE_KEYS} | {"n_samples": 2, "steps": 2, "view_count": 3}
     else:
-        metadata["network"] = SMALL
+        metadata["network"] = NETWORK
         config["rounds"] = [2, 2]
     (copy / "configs" / "metadata.json").write_text(json.dumps(metadata))
     (copy / "configs" / "inference.yaml").write_text(yaml.safe_dump(config, sort_keys=False))

@@ -1,18 +1,14 @@
 """A real server, as `mlflow models serve` starts it, with requests over the network."""
 
 import json
-import os
 import re
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import mlflow
@@ -25,6 +21,7 @@ from latentct.io.nifti import read_volume
 from latentct.serving import answered, input_example, read_requests
 
 from ..checks import ROOT
+from ..servers import free_port, mlflow_server
 from .malformed import MAX_MB, PATIENT, malformed
 
 MODEL = ROOT / "src" / "latentct" / "tracking" / "served_model.py"
@@ -64,9 +61,8 @@ def server(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     store = f"sqlite:///{folder}/mlruns.db"
     example = input_example(staged)
     _register(staged, store, folder)
-    port = _free_port()
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    port = free_port()
+    environment = {
         "PYTHONPATH": str(ROOT / "src"),
         "MLFLOW_TRACKING_URI": store,
         "LATENTCT_SERVE_ROOT": str(folder / "served"),
@@ -74,18 +70,10 @@ def server(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "OMP_NUM_THREADS": "1",
         "NUMBA_NUM_THREADS": "1",
     }
-    command = f"mlflow models serve -m models:/small@champion --env-manager local -h 127.0.0.1 -p {port}".split()
-    log = folder / "log.txt"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=output)
-    server = Server(f"http://127.0.0.1:{port}", process, folder, log, example)
-    try:
-        _wait(server)
-        yield server
-    finally:
-        for child in [*psutil.Process(process.pid).children(recursive=True), process]:
-            child.terminate()
-        process.wait(20)
+    command = f"models serve -m models:/small@champion --env-manager local -h 127.0.0.1 -p {port}".split()
+    url = f"http://127.0.0.1:{port}"
+    with mlflow_server(command, folder, f"{url}/ping", environment) as process:
+        yield Server(url, process, folder, folder / "models.log", example)
 
 
 def _register(staged: Path, store: str, folder: Path) -> None:
@@ -104,23 +92,6 @@ def _register(staged: Path, store: str, folder: Path) -> None:
         mlflow.MlflowClient().set_registered_model_alias("small", "champion", info.registered_model_version)
     finally:
         mlflow.set_tracking_uri(usual)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _wait(server: Server) -> None:
-    for _ in range(240):
-        try:
-            with urlopen(f"{server.url}/ping", timeout=5):
-                return
-        except (URLError, ConnectionError):
-            assert server.process.poll() is None, server.log.read_text()
-            time.sleep(0.25)
-    pytest.fail(server.log.read_text())
 
 
 def variants(example: dict[str, Any]) -> list[dict[str, Any]]:

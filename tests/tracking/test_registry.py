@@ -1,6 +1,5 @@
 """A small bundle from its evaluation to a version that answers, and what may not be registered or loaded."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -30,19 +29,11 @@ from latentct.tracking.versions import fetch_bundle
 
 from .. import checks
 from ..bundles.conftest import DataSet, data_set
+from ..small_bundle import copy_small_bundle
 
 __all__ = ["data_set"]
 
 pytestmark = pytest.mark.slow
-
-SMALL_NETWORK = {
-    "channels": [8, 16],
-    "latent_channels": [1, 2],
-    "num_res_blocks": [1, 1],
-    "num_attention_blocks": 1,
-    "num_head_channels": 8,
-    "norm_num_groups": 4,
-}
 
 
 @dataclass(frozen=True)
@@ -60,13 +51,7 @@ class Registered:
 @pytest.fixture(scope="module")
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of `lsr_truncation` with a tiny network of random weights and a search of two steps."""
-    bundle = tmp_path_factory.mktemp("project") / "bundles" / "lsr_truncation"
-    shutil.copytree(checks.ROOT / "bundles" / "lsr_truncation", bundle, ignore=shutil.ignore_patterns("eval"))
-    file = bundle / "configs" / "metadata.json"
-    metadata = json.loads(file.read_text())
-    metadata["network"] = SMALL_NETWORK
-    metadata["search"]["rounds"] = [2]
-    file.write_text(json.dumps(metadata))
+    bundle = copy_small_bundle(tmp_path_factory.mktemp("project"), rounds=(2,))
     torch.manual_seed(0)
     network = checks.parse([bundle / "configs" / "train.yaml"]).get_parsed_content("network_def")
     torch.save({name: value.half() for name, value in network.state_dict().items()}, bundle / "models" / "model.pt")
@@ -80,7 +65,8 @@ def registered(small_bundle: Path, data_set: DataSet, tmp_path_factory: pytest.T
     options["trained_on"] = str(data_set.manifest)
     weights = folder / "train" / "model.pt"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow/mlruns.db")
+        patch.delenv("MLFLOW_TRACKING_URI")  # the store of a project's folder, which MLflow itself would not use
+        patch.chdir(folder)
         weights.parent.mkdir()
         shutil.copy(small_bundle / "models" / "model.pt", weights)
         train(weights)

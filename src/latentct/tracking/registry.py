@@ -16,7 +16,7 @@ from latentct.serving import input_example
 from latentct.tracking.model_folder import describe, metadata, write_model
 from latentct.tracking.provenance import git_state
 from latentct.tracking.run import track_run
-from latentct.tracking.store import connect
+from latentct.tracking.store import connect, used_by_mlflow
 from latentct.tracking.weights import training_of
 from latentct.tracking.writer import TrackedRun
 
@@ -89,14 +89,15 @@ def register(
             run.log_tags(tags)
             _upload(run, folder, model, staged.name)
             _make_model(client, name)
-            version = client.create_model_version(
-                name,
-                f"models:/{model.model_id}",
-                run.run_id,
-                tags={**tags, **git_state()},
-                description=_description(staged, evaluation),
-                model_id=model.model_id,
-            ).version
+            with used_by_mlflow():  # the registry of a database looks up the model where MLflow would
+                version = client.create_model_version(
+                    name,
+                    f"models:/{model.model_id}",
+                    run.run_id,
+                    tags={**tags, **git_state()},
+                    description=_description(staged, evaluation),
+                    model_id=model.model_id,
+                ).version
             run.log_tags({"model.name": name, "model.version": str(version)})
     return RegisteredVersion(name, str(version), run.run_id, evaluation_run_id, training_run_id)
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+#: Names the store in the environment.
+VARIABLE = "MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 
 
 def tracking_uri() -> str:
     """Return the URI of the store: the environment's, or `mlflow/mlruns.db` in the working directory."""
     database = Path.cwd() / "mlflow" / "mlruns.db"
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{database.as_posix()}"
+    return os.environ.get(VARIABLE) or f"{_SQLITE}{database.as_posix()}"
 
 
 def connect() -> MlflowClient:
@@ -37,6 +41,24 @@ def connect() -> MlflowClient:
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock"):  # two processes that make the tables at once would leave half of them
         return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def used_by_mlflow() -> Iterator[None]:
+    """Let MLflow itself use the store meanwhile, for what it looks up without asking a client for the place.
+
+    MLflow keeps its choice in the environment too, which is put back as it was.
+    """
+    import mlflow
+
+    before = os.environ.get(VARIABLE)
+    mlflow.set_tracking_uri(tracking_uri())
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:

@@ -15,7 +15,7 @@ from latentct.bundle.weights import sha256
 from latentct.errors import InputError
 from latentct.tracking.model_folder import bundle_of
 from latentct.tracking.registry import WEIGHTS_SHA256
-from latentct.tracking.store import connect, tracking_uri
+from latentct.tracking.store import VARIABLE, connect, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -137,7 +137,7 @@ def serve_command(model: str) -> str:
 
     A store that the environment names is not repeated: it may hold a password.
     """
-    store = "" if "MLFLOW_TRACKING_URI" in os.environ else f"MLFLOW_TRACKING_URI={tracking_uri()} "
+    store = "" if VARIABLE in os.environ else f"{VARIABLE}={tracking_uri()} "
     return f'{store}mlflow models serve -m "models:/{model}" --env-manager local'
 
 
