@@ -13,8 +13,8 @@ class CTImage:
     Attributes:
         x_hu: Shape (D, H, W), HU; the indices grow towards superior, posterior and patient left.
         affine_lps_mm: 4 x 4, from voxel indices (z, y, x) to LPS mm in the order (x, y, z).
-        padding: Shape (D, H, W), True = not reconstructed by the scanner, so that its HU mean nothing; None where the file
-            marks no such voxel.
+        padding: Shape (D, H, W), True = not reconstructed by the scanner, so that its HU mean nothing; None where
+            the file marks no such voxel.
         source: What a writer of the same format needs from the files that were read. It may hold patient data and is
             never shown.
     """
