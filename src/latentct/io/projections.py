@@ -1,8 +1,10 @@
-"""Projections of a patient with their geometry: a folder, or one NPZ file.
+"""Projections of a patient with their geometry: a folder, or one file.
 
 Of a cone beam, a folder holds `geometry.yaml` and one or more `.npy` files, each with one view (V, U) or several
 (A, V, U), joined in the order of their names; of a parallel or fan beam, with one slice (A, U) or several (S, A, U). An
-NPZ file holds the array `projections` and the text `geometry`.
+NPZ or HDF5 file holds the array `projections` and the text `geometry`; an NPY or HDF5 file may have its geometry beside
+it, `scan.yaml` beside `scan.npy`. MetaImage projections (`.mha`, `.mhd`) with a geometry of RTK are described in
+`latentct.io.rtk`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,12 @@ from numpy.typing import NDArray
 from latentct.errors import InputError
 from latentct.geometry import ConeBeam, Grid, Scan, Scan2D, VectorConeBeam
 from latentct.io.files import whole_file
-from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
+from latentct.io.hdf5 import SUFFIXES as HDF5
+from latentct.io.hdf5 import read_hdf5, write_hdf5
+from latentct.io.numpy_files import GEOMETRY, read_folder, read_npy, read_npz
+from latentct.io.scan_geometry import ScanGeometry, write_geometry
+from latentct.io.sizes import check_shape
 
-GEOMETRY = "geometry.yaml"
 LEAST_TRANSMISSION = 1e-6
 """What a pixel that saw nothing is taken to have seen, as a share of i0: line integrals end at 13.8."""
 RANGE = (-1.0, 30.0)
@@ -43,14 +47,14 @@ class Projections:
 
 
 def read_projections(path: str | os.PathLike[str]) -> Projections:
-    """Read a folder or an NPZ file.
+    """Read a folder or a file, by its name.
 
     Raises:
-        InputError: the path is neither, a part is missing or bad, the shapes of projections and geometry differ, or
+        InputError: there is no such path, a part is missing or bad, the shapes of projections and geometry differ, or
             values are not finite or no line integrals.
     """
     path = Path(path)
-    geometry, array = _read_npz(path) if path.is_file() else _read_folder(path)
+    geometry, array = _read_file(path) if path.is_file() else read_folder(path)
     return projections_of(array, geometry, f"projections {path}")
 
 
@@ -65,14 +69,8 @@ def projections_of(array: NDArray[Any], geometry: ScanGeometry, name: str) -> Pr
     Raises:
         InputError: the shapes differ, or values are not finite or no line integrals.
     """
-    expected = geometry.scan.sinogram_shape
-    array = array[None] if array.ndim == len(expected) == 2 else array
-    found = array.shape[array.ndim - len(expected) :]
-    if array.ndim != 3 or found != expected or not len(array):
-        axes = "views, columns), one or more slices of it" if len(expected) == 2 else "views, rows, columns)"
-        raise InputError(
-            f"{name} have shape {array.shape}, but their geometry expects {expected} ({axes}; correct one of them."
-        )
+    check_shape(array.shape, geometry, name)
+    array = array[None] if array.ndim == 2 else array
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise InputError(
             f"{name} hold values that are not finite numbers; interpolate dead pixels or leave a view out."
@@ -88,16 +86,22 @@ def projections_of(array: NDArray[Any], geometry: ScanGeometry, name: str) -> Pr
 
 
 def write_projections(path: str | os.PathLike[str], projections: Projections) -> None:
-    """Write line integrals and their geometry, to an NPZ file if `path` ends so, and to a folder otherwise."""
+    """Write line integrals and their geometry.
+
+    Args:
+        path: an NPZ or HDF5 file, an NPY file, whose geometry is written beside it, or a folder.
+        projections: what to write.
+    """
     path = Path(path)
     if path.suffix == ".npz":
         with whole_file(path) as partial:
             partial.write_bytes(npz_bytes(projections))
-        return
-    with whole_file(path / "projections.npy") as partial, partial.open("wb") as file:
-        np.save(file, projections.y)
-    with whole_file(path / GEOMETRY) as partial:
-        partial.write_text(_geometry_text(projections), encoding="utf-8")
+    elif path.suffix in HDF5:
+        write_hdf5(path, projections.y, _geometry_text(projections))
+    elif path.suffix == ".npy":
+        _write_array(path, path.with_suffix(".yaml"), projections)
+    else:
+        _write_array(path / "projections.npy", path / GEOMETRY, projections)
 
 
 def npz_bytes(projections: Projections) -> bytes:
@@ -105,6 +109,13 @@ def npz_bytes(projections: Projections) -> bytes:
     file = BytesIO()
     np.savez_compressed(file, projections=projections.y, geometry=np.array(_geometry_text(projections)))
     return file.getvalue()
+
+
+def _write_array(array: Path, geometry: Path, projections: Projections) -> None:
+    with whole_file(array) as partial, partial.open("wb") as file:
+        np.save(file, projections.y)
+    with whole_file(geometry) as partial:
+        partial.write_text(_geometry_text(projections), encoding="utf-8")
 
 
 def _geometry_text(projections: Projections) -> str:
@@ -166,46 +177,10 @@ def _source_is_inside(grid: Grid, scan: ConeBeam | VectorConeBeam) -> NDArray[np
     return np.asarray(((low <= source_mm) & (source_mm <= high)).all(axis=1))
 
 
-def _read_folder(folder: Path) -> tuple[ScanGeometry, NDArray[Any]]:
-    file = folder / GEOMETRY
-    if not file.is_file():
-        raise InputError(f"{file} does not exist; give a folder with projections and {GEOMETRY}, or an NPZ file.")
-    geometry = read_geometry(_text(file), str(file))
-    files = sorted(folder.glob("*.npy"))
-    if not files:
-        raise InputError(f"folder {folder} holds no .npy file; put the projections (views, rows, columns) there.")
-    arrays = [_load(file) for file in files]
-    views = [array[None] if array.ndim == 2 else array for array in arrays]  # or slices of a parallel or fan beam
-    if len({array.shape[1:] for array in views}) > 1:
-        shapes = ", ".join(f"{file.name} {array.shape}" for file, array in zip(files, arrays, strict=True))
-        raise InputError(f"the projections in {folder} differ in shape ({shapes}); give views of one panel.")
-    return geometry, np.concatenate(views)
-
-
-def _read_npz(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
-    content = _load(path)
-    if not isinstance(content, dict) or not {"projections", "geometry"} <= set(content):
-        raise InputError(
-            f"{path} is no NPZ file with 'projections' and 'geometry'; give one, or a folder with projections and "
-            f"{GEOMETRY}."
-        )
-    return read_geometry(str(content["geometry"]), f"in {path}"), content["projections"]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"geometry {path} is no text ({error.reason}); give YAML in UTF-8.") from error
-
-
-def _load(path: Path) -> Any:
-    """Return the array of an NPY file, or the arrays of an NPZ file by name."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        return content if isinstance(content, np.ndarray) else dict(content)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as a numpy file ({error}); write it anew.") from error
+def _read_file(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
+    if path.suffix in HDF5:
+        return read_hdf5(path)
+    return read_npy(path) if path.suffix == ".npy" else read_npz(path)
 
 
 def _line_integrals(array: NDArray[np.float64], i0: float | None) -> NDArray[np.float64]:

@@ -85,6 +85,20 @@ def read_geometry(text: str, name: str) -> ScanGeometry:
     return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z), slice_mm, read_image(content))
 
 
+def read_geometry_file(path: Path) -> ScanGeometry:
+    """Read a geometry file; see `read_geometry`.
+
+    Raises:
+        InputError: the file is missing, no text in UTF-8, or bad.
+    """
+    try:
+        return read_geometry(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise InputError(f"geometry {path} is no text ({error.reason}); give YAML in UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"geometry {path} cannot be read ({error.strerror}); give a YAML file.") from error
+
+
 def write_geometry(geometry: ScanGeometry) -> str:
     """Return the text of a geometry file; `read_geometry` gives back the same."""
     scan = geometry.scan
@@ -171,7 +185,7 @@ def _scan(content: Mapping[str, Any], name: str) -> Scan:
     if "circle" in content:
         return _circle(content, name)
     vectors = _vectors(content)
-    _refuse_impossible(vectors, name)
+    refuse_impossible(vectors, name)
     return vectors
 
 
@@ -195,8 +209,8 @@ def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
     return VectorConeBeam(**cast("dict[str, Any]", columns), detector_shape=_shape(content))
 
 
-def _refuse_impossible(scan: VectorConeBeam, name: str) -> None:
-    """Refuse panels without an area, and those that do not stand behind the middle of the volume."""
+def refuse_impossible(scan: VectorConeBeam, name: str) -> None:
+    """Raise an InputError for panels without an area, and those that do not stand behind the middle of the volume."""
     for i in range(scan.n_views):
         source, middle, u, v = (np.asarray(getattr(scan, key)[i]) for key in _VECTORS)
         normal = np.cross(u, v)

@@ -1,0 +1,86 @@
+"""Projections in HDF5: the dataset `projections`, and the text `geometry` as an attribute, a dataset or a file beside.
+
+The text is that of `latentct.io.scan_geometry`; the file beside `scan.h5` is `scan.yaml`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentct.errors import InputError
+from latentct.io.files import whole_file
+from latentct.io.numpy_files import geometry_beside
+from latentct.io.scan_geometry import ScanGeometry, read_geometry, read_geometry_file
+from latentct.io.sizes import check_memory, check_shape
+
+SUFFIXES = (".h5", ".hdf5")
+LONGEST_ATTRIBUTE = 1 << 15
+"""Bytes of the longest text that is written as an attribute, which HDF5 limits to 64 kB."""
+LONGEST_TEXT = 1 << 26
+"""Bytes of the largest geometry that is read, some hundred thousand views."""
+
+
+def read_hdf5(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
+    """Read line integrals or intensities and their geometry from one file.
+
+    Raises:
+        InputError: it is no HDF5 file, a part is missing or bad, or projections and geometry differ in shape.
+    """
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with h5py.File(path, "r") as file:
+            return _content(file, path)
+    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # h5py has no error of its own
+        raise InputError(f"{path} cannot be read as an HDF5 file ({error}); write it anew.") from error
+
+
+def write_hdf5(path: Path, y: NDArray[np.float32], geometry: str) -> None:
+    """Write line integrals, compressed view by view, and the text of their geometry as an attribute."""
+    import h5py
+
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+        chunks = (1, *y.shape[1:])
+        dataset = file.create_dataset("projections", data=y, chunks=chunks, compression="gzip", shuffle=True)
+        if len(geometry.encode()) <= LONGEST_ATTRIBUTE:
+            dataset.attrs["geometry"] = geometry
+        else:
+            file.create_dataset("geometry", data=geometry)
+
+
+def _content(file: Any, path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
+    import h5py
+
+    dataset = file.get("projections")
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise InputError(f"{path} holds no dataset 'projections'; put the array (views, rows, columns) there.")
+    geometry = _geometry(file, dataset, path)
+    name = f"projections {path}"
+    check_shape(dataset.shape or (), geometry, name)
+    if dataset.dtype.kind not in "iuf":
+        raise InputError(f"{name} hold values that are not numbers; write them as float32.")
+    check_memory(dataset.shape, name)
+    return geometry, dataset[()]
+
+
+def _geometry(file: Any, dataset: Any, path: Path) -> ScanGeometry:
+    for holder in (dataset.attrs, file.attrs, file):
+        if "geometry" in holder:
+            return read_geometry(_text(holder["geometry"], path), f"in {path}")
+    return read_geometry_file(geometry_beside(path))
+
+
+def _text(stored: Any, path: Path) -> str:
+    import h5py
+
+    if isinstance(stored, h5py.Dataset):
+        is_text = stored.shape == () and stored.dtype.kind in "OS" and not stored.external and not stored.is_virtual
+        stored = stored[()] if is_text and stored.id.get_storage_size() <= LONGEST_TEXT else None
+    text = stored.decode("utf-8") if isinstance(stored, bytes) else stored
+    if not isinstance(text, str):
+        raise InputError(f"{path} holds a 'geometry' that is no text; write there what a geometry file says.")
+    return text
