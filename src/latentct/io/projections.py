@@ -23,9 +23,13 @@ from latentct.geometry import ConeBeam, Grid, Scan, Scan2D, VectorConeBeam
 from latentct.io.files import whole_file
 from latentct.io.hdf5 import SUFFIXES as HDF5
 from latentct.io.hdf5 import read_hdf5, write_hdf5
+from latentct.io.metaimage import SUFFIXES as METAIMAGE
 from latentct.io.numpy_files import GEOMETRY, read_folder, read_npy, read_npz
+from latentct.io.rtk import GEOMETRY as RTK_GEOMETRY
+from latentct.io.rtk import read_rtk
 from latentct.io.scan_geometry import ScanGeometry, write_geometry
 from latentct.io.sizes import check_shape
+from latentct.units import MU_WATER_70KEV
 
 LEAST_TRANSMISSION = 1e-6
 """What a pixel that saw nothing is taken to have seen, as a share of i0: line integrals end at 13.8."""
@@ -46,15 +50,19 @@ class Projections:
     geometry: ScanGeometry
 
 
-def read_projections(path: str | os.PathLike[str]) -> Projections:
+def read_projections(path: str | os.PathLike[str], mu_water: float = MU_WATER_70KEV) -> Projections:
     """Read a folder or a file, by its name.
+
+    Args:
+        path: see above.
+        mu_water: attenuation of water in 1/mm at the beam's effective energy, where the format does not tell it.
 
     Raises:
         InputError: there is no such path, a part is missing or bad, the shapes of projections and geometry differ, or
             values are not finite or no line integrals.
     """
     path = Path(path)
-    geometry, array = _read_file(path) if path.is_file() else read_folder(path)
+    geometry, array = _read_file(path, mu_water) if path.is_file() else _read_folder(path, mu_water)
     return projections_of(array, geometry, f"projections {path}")
 
 
@@ -177,10 +185,17 @@ def _source_is_inside(grid: Grid, scan: ConeBeam | VectorConeBeam) -> NDArray[np
     return np.asarray(((low <= source_mm) & (source_mm <= high)).all(axis=1))
 
 
-def _read_file(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
+def _read_file(path: Path, mu_water: float) -> tuple[ScanGeometry, NDArray[Any]]:
     if path.suffix in HDF5:
         return read_hdf5(path)
+    if path.suffix in METAIMAGE:
+        return read_rtk(path, mu_water)
     return read_npy(path) if path.suffix == ".npy" else read_npz(path)
+
+
+def _read_folder(path: Path, mu_water: float) -> tuple[ScanGeometry, NDArray[Any]]:
+    is_rtk = (path / RTK_GEOMETRY).is_file() and not (path / GEOMETRY).is_file()
+    return read_rtk(path, mu_water) if is_rtk else read_folder(path)
 
 
 def _line_integrals(array: NDArray[np.float64], i0: float | None) -> NDArray[np.float64]:
