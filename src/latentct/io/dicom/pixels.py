@@ -1,0 +1,67 @@
+"""Pixels of slices, decoded into HU."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
+
+from latentct.errors import InputError
+from latentct.io.dicom.headers import damaged, quiet, shown
+from latentct.io.dicom.slices import Slice
+
+
+def decode(slices: list[Slice]) -> list[NDArray[np.integer]]:
+    """Decode slices of one file into their stored values, one array (rows, columns) each.
+
+    Raises:
+        InputError: If the file is damaged, or no decoder for its compression is installed.
+    """
+    path, header = slices[0].path, slices[0].header
+    check_decoder(path, header)
+    try:
+        with quiet():
+            whole = dcmread(path)
+            frames = [pixel_array(whole, index=one.frame, raw=True) for one in slices]
+    except Exception as error:  # a damaged file does anything to a decoder
+        raise damaged(path, "its pixels cannot be decoded") from error
+    for one, frame in zip(slices, frames, strict=True):
+        if frame.shape != one.shape:
+            raise damaged(path, "its pixels are not as many as its header says")
+    return frames
+
+
+def check_decoder(path: Path, header: Dataset) -> None:
+    """Refuse a file that cannot be decoded here.
+
+    Raises:
+        InputError: If its transfer syntax is unknown, or needs a package that is not installed.
+    """
+    syntax = header.file_meta.get("TransferSyntaxUID", "")
+    try:
+        with quiet():
+            available = get_decoder(syntax).is_available
+    except Exception as error:
+        raise InputError(
+            f"{shown(path)} has pixels in a transfer syntax that is not known for CT; "
+            "convert it to Explicit VR Little Endian."
+        ) from error
+    if not available:
+        raise InputError(
+            f"{shown(path)} is compressed as {syntax.name}, and its decoder is not installed; "
+            "run pip install 'latentct[dicom]'."
+        )
+
+
+def to_hu(one: Slice, stored: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return a slice in HU and where it is padding."""
+    low, high = one.padding or (1, 0)
+    return (stored * one.slope + one.intercept).astype(np.float32), (stored >= low) & (stored <= high)
+
+
+def same_pixels(slices: list[Slice]) -> bool:
+    """Tell whether slices hold the same HU."""
+    first, *others = (to_hu(one, decode([one])[0])[0] for one in slices)
+    return all(np.array_equal(first, other) for other in others)
