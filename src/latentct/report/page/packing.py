@@ -46,7 +46,11 @@ class PackedVolumes:
         """Say at what size the volume is shown, and how exact its HU are."""
         z, y, x = self.block
         size = {(1, 1, 1): "full size", (1, 2, 2): "half size", (2, 2, 2): "half size"}.get(self.block, "reduced size")
-        mean = "" if self.block == (1, 1, 1) else f": a voxel is the mean of {z} slices by {y} rows by {x} columns"
+        mean = (
+            ""
+            if self.block == (1, 1, 1)
+            else f": a voxel is the mean of {z} by {y} by {x} voxels (slices, rows, columns)"
+        )
         return f"Shown at {size}{mean}, rounded to 1 HU and clipped to {CLIP_HU[0]} to {CLIP_HU[1]} HU."
 
 
