@@ -1,7 +1,8 @@
 """MONAI transforms of CT slices: body, grid, slices, augmentation, simulated scans."""
 
+from latentct.correction.body import body_mask, cut_contour_fraction
 from latentct.transforms.augmentation import RandTabled
-from latentct.transforms.body import BodyMaskd, body_mask, cut_contour_fraction
+from latentct.transforms.body import BodyMaskd
 from latentct.transforms.finer import ResampleBeneathd
 from latentct.transforms.grid import ResampleSlicesd, ResampleVolumed, resample_slices, slice_grid, volume_grid
 from latentct.transforms.implants import Implants, MetalFromFile, RandImplants, SliceCase, SliceMetal

@@ -12,13 +12,13 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from latentct import keys as K
+from latentct.correction.body import body_mask
 from latentct.errors import InputError
 from latentct.geometry import Scan2D
 from latentct.projectors import Projector, make_projector
 from latentct.recon import fbp
 from latentct.simulate.scanner import Scanner
 from latentct.tasks import Task
-from latentct.transforms.body import body_mask
 from latentct.transforms.grid import slice_grid
 from latentct.transforms.implants import Implants, SliceCase, SliceMetal
 from latentct.units import hu_to_mu, mu_to_hu

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, WeightedRandomSampler
 from tqdm import tqdm
 
+from latentct.correction.body import cut_contour_fraction
 from latentct.errors import InputError
-from latentct.transforms.body import cut_contour_fraction
 
 
 class KeepSlicesd(MapTransform):
