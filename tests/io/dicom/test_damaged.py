@@ -165,8 +165,11 @@ def test_a_code_stream_larger_than_its_header_says_is_refused(tmp_path, bases):
     data = bases["jpeg2000"]["001"]
     place = data.index(b"\xff\x4f\xff\x51") + 8
     assert struct.unpack(">II", data[place : place + 8]) == (64, 64)
-    (tmp_path / "bomb").write_bytes(data[:place] + struct.pack(">II", 60000, 60000) + data[place + 8 :])
-    assert read_or_refuse(tmp_path)
+    huge = struct.pack(">II", 60000, 60000)
+    bomb = data[:place] + huge + data[place + 8 : place + 16] + huge + data[place + 24 :]  # image, and its tile
+    (tmp_path / "bomb").write_bytes(bomb)
+    with pytest.raises(InputError, match="not as many as its header says"):
+        read_series(tmp_path)
 
 
 def test_deflated_files_are_refused_before_they_are_unpacked(tmp_path):

@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import RLELossless
 
 from latentct.errors import InputError
+from latentct.io.dicom.code_stream import claimed_shape
 from latentct.io.dicom.headers import damaged, quiet, shown
 from latentct.io.dicom.slices import Slice
 
@@ -24,13 +27,31 @@ def decode(slices: list[Slice]) -> list[NDArray[np.integer]]:
     try:
         with quiet():
             whole = dcmread(path)
-            frames = [pixel_array(whole, index=one.frame, raw=True) for one in slices]
+            _check_code_streams(slices[0], whole)
+            frames = [pixel_array(whole, index=one.frame, raw=True, decoding_plugin=_plugin(whole)) for one in slices]
+    except InputError:
+        raise
     except Exception as error:  # a damaged file does anything to a decoder
         raise damaged(path, "its pixels cannot be decoded") from error
     for one, frame in zip(slices, frames, strict=True):
         if frame.shape != one.shape:
             raise damaged(path, "its pixels are not as many as its header says")
     return frames
+
+
+def _plugin(whole: Dataset) -> str:
+    """The decoder of pydicom itself for RLE, since that of pylibjpeg panics on damaged files."""
+    return "pydicom" if whole.file_meta.TransferSyntaxUID == RLELossless else ""
+
+
+def _check_code_streams(one: Slice, whole: Dataset) -> None:
+    """Refuse frames that claim another size than the header, before a decoder takes memory for it."""
+    if not whole.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    n_frames = int(whole.get("NumberOfFrames") or 1)
+    for frame in generate_frames(whole.PixelData, number_of_frames=n_frames):
+        if claimed_shape(frame) not in (None, one.shape):
+            raise damaged(one.path, "its pixels are not as many as its header says")
 
 
 def check_decoder(path: Path, header: Dataset) -> None:
