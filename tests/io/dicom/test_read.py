@@ -230,9 +230,9 @@ def test_a_missing_decoder_is_named_with_what_installs_it(tmp_path, monkeypatch)
 def test_the_size_is_refused_before_pixels_are_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(pixels_module, "pixel_array", lambda *args, **kwargs: pytest.fail("pixels were decoded"))
     write_ct(tmp_path, 5, setting(Rows=65535, Columns=65535))
-    assert "100.0 GiB for 5 slices" in refusal(tmp_path)
+    assert "200.0 GiB for 5 slices" in refusal(tmp_path)
     write_ct(tmp_path / "small", 5)
-    assert "are allowed" in refusal(tmp_path / "small", limit_bytes=5 * SHAPE[0] * SHAPE[1] * 5 - 1)
+    assert "are allowed" in refusal(tmp_path / "small", limit_bytes=10 * SHAPE[0] * SHAPE[1] * 5 - 1)
 
 
 @pytest.mark.parametrize(

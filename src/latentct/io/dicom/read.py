@@ -19,7 +19,7 @@ from latentct.io.dicom.stack import Stack, by_position, stacked
 from latentct.io.image import CTImage
 
 DEFAULT_LIMIT_BYTES = 8 << 30
-_BYTES_PER_VOXEL = 5  # float32 and a mask
+_BYTES_PER_VOXEL = 10  # float32 and a mask, and copies of them while they are turned
 
 
 @dataclass(frozen=True, eq=False)
