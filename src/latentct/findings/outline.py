@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 SIDES = ("left", "posterior", "right", "anterior")
 LEAST_CUT_MM = 15.0
 """Shortest cut that counts. Real slices that end outside the body have none at all, but for noise about the skin; real
-slices cut again to a field of 250 mm, in which the body reaches the end of it, have 60 mm or more."""
+slices cut again to a field of 250 mm, in which the body reaches the end of it, have 55 mm or more."""
 
 N_ANGLES = 1440
 INSET_PX = 2.0
