@@ -72,7 +72,7 @@ def check_decoder(path: Path, header: Dataset) -> None:
     if not available:
         raise InputError(
             f"{shown(path)} is compressed as {syntax.name}, and its decoder is not installed; "
-            "run pip install 'latentct[dicom]'."
+            "run pip install 'latentct[dicom-jpeg]'."
         )
 
 
