@@ -14,9 +14,9 @@ demo: $(STAMP)
 	$(BIN)/python -m monai.bundle run inference --bundle_root $(BUNDLE) \
 	  --config_file $(BUNDLE)/configs/inference.yaml --output_dir out/demo --overwrite True
 
-# Workers of pytest share the cores: threads of OpenMP that wait by spinning would take them from one another.
+# Workers of pytest share the cores: threads that wait by spinning would take them from one another.
 test: check
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks docs

@@ -24,6 +24,7 @@ from latentct.serving import ScanRequest, answered, input_example, load_correcto
 from latentct.tracking.versions import fetch_bundle
 
 from .. import checks
+from ..answers import assert_same_answer
 from ..servers import free_port, mlflow_server
 from ..small_bundle import NAME
 
@@ -188,7 +189,6 @@ def check_served_model(client: MlflowClient, folder: Path, monkeypatch: pytest.M
             patch.chdir(folder)
             exec(documented_client().replace(":5001/", f":{port}/"), {})
     direct = answered(load_corrector(root), ScanRequest(**example))
-    assert served["image_hu"] == direct["image_hu"]
-    assert served["synthesised_rays"] == direct["synthesised_rays"]
+    assert_same_answer(served, direct)
     assert read_volume(folder / "corrected.nii.gz")[0].shape == tuple(served["shape"])
     assert served["model"]["weights_sha256"]["model.pt"] == version.tags["weights.sha256"]
