@@ -224,7 +224,7 @@ def test_a_missing_decoder_is_named_with_what_installs_it(tmp_path, monkeypatch)
 
     write_ct(tmp_path, 1, lambda ds, index: ds.compress(RLELossless, generate_instance_uid=False))
     monkeypatch.setattr(pixels_module, "get_decoder", lambda syntax: Missing())
-    assert "RLE Lossless" in refusal(tmp_path) and "latentct[dicom]" in refusal(tmp_path)
+    assert "RLE Lossless" in refusal(tmp_path) and "latentct[dicom-jpeg]" in refusal(tmp_path)
 
 
 def test_the_size_is_refused_before_pixels_are_decoded(tmp_path, monkeypatch):
