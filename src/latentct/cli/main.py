@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from latentct import __version__
-from latentct.cli import bundles, manifest, predict, promote, register, rollback, run
+from latentct.cli import bundles, info, manifest, predict, promote, register, rollback, run
 from latentct.errors import InputError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(bundles.app, name="bundles")
+app.command()(info.info)
 app.command(context_settings=_OVERRIDES)(run.run)
 app.command()(register.register)
 app.command(context_settings=_OVERRIDES)(promote.promote)
