@@ -9,10 +9,11 @@ import pytest
 import torch
 import yaml
 
-from latentct.bundle import sha256, stage_bundle, verify_weights
+from latentct.bundle import stage_bundle, verify_weights
 from latentct.bundle.configs import leaves, project_root, read_config, with_shared_entries
 from latentct.bundle.stacks import plain, read_stack
 from latentct.errors import InputError
+from latentct.io.manifest import file_sha256
 
 from .. import checks
 
@@ -77,7 +78,9 @@ def test_a_staged_bundle_is_what_is_shipped_and_nothing_else(small, tmp_path):
     assert files(staged.root) == {"LICENSE", "docs/README.md"} | configs | models
     assert not any(path.is_symlink() for path in staged.root.rglob("*"))
     assert (staged.root / "models" / "model.pt").read_bytes() == b"prior"
-    assert staged.weights_sha256 == {name: sha256(staged.root / "models" / name) for name in ("model.pt", "unet.pt")}
+    assert staged.weights_sha256 == {
+        name: file_sha256(staged.root / "models" / name) for name in ("model.pt", "unet.pt")
+    }
     assert list((tmp_path / "deep").iterdir()) == [staged.root]
 
 
@@ -178,9 +181,9 @@ def test_a_copy_means_the_same_without_metadata(bundle, key, tmp_path, monkeypat
 def test_the_copy_has_the_weights_that_are_shipped(bundle, tmp_path):
     staged = stage_bundle(bundle, tmp_path / "copy")
     inference = with_shared_entries(read_config(bundle / "configs" / "inference.yaml"), project_root(bundle))
-    assert staged.weights_sha256["model.pt"] == sha256(checks.ROOT / inference["ckpt_path"])
+    assert staged.weights_sha256["model.pt"] == file_sha256(checks.ROOT / inference["ckpt_path"])
     second = "ldm.pt" if checks.in_stages(bundle) else "unet.pt"
-    assert staged.weights_sha256[second] == sha256(bundle / "models" / second)
+    assert staged.weights_sha256[second] == file_sha256(bundle / "models" / second)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from latentct.bundle import sha256
 from latentct.errors import InputError
+from latentct.io.manifest import file_sha256
 from latentct.tracking.evaluation import Evaluation, scores_by_patient
 from latentct.tracking.promotion import Promotion, promote
 from latentct.tracking.promotion_rule import Rule, judge, read_rule
@@ -79,10 +79,10 @@ def add_version(client: MlflowClient, folder: Path, **errors: float) -> str:
     (bundle / "configs" / "evaluate.yaml").write_text("limit: null\n")
     weights = bundle / "models" / "model.pt"
     weights.write_text(json.dumps(errors))
-    (weights.parent / "sha256.json").write_text(json.dumps({"model.pt": sha256(weights)}))
+    (weights.parent / "sha256.json").write_text(json.dumps({"model.pt": file_sha256(weights)}))
     flavor = {"artifacts": {"bundle": {"path": "artifacts/bundle", "uri": ""}}, "loader_module": "none"}
     (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": {"python_function": flavor}}))
-    tags = {"weights.sha256": sha256(weights), "bundle": NAME}
+    tags = {"weights.sha256": file_sha256(weights), "bundle": NAME}
     return str(client.create_model_version(NAME, folder.as_uri(), tags=tags).version)
 
 
@@ -245,7 +245,7 @@ def test_weights_that_were_exchanged_are_not_evaluated(
     file = models / ("unet.pt" if change == "another file" else "model.pt")
     file.write_text(json.dumps({"narrow": 1.0, "wide": 1.0}))
     if change == "weights and hashes":
-        (models / "sha256.json").write_text(json.dumps({"model.pt": sha256(file)}))
+        (models / "sha256.json").write_text(json.dumps({"model.pt": file_sha256(file)}))
     message = {"weights": "is not the file whose SHA-256", "another file": "is not listed"}
     with pytest.raises(InputError, match=message.get(change, "the registry says")):
         asked(version, rules)

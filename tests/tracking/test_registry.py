@@ -15,8 +15,9 @@ import yaml
 from ignite.engine import Engine
 from mlflow import MlflowClient
 
-from latentct.bundle import sha256, stage_bundle
+from latentct.bundle import stage_bundle
 from latentct.errors import InputError
+from latentct.io.manifest import file_sha256
 from latentct.serving import input_example
 from latentct.tracking import MLflowTracker, record_weights, registry
 from latentct.tracking.evaluation import evaluate_bundle
@@ -111,14 +112,17 @@ def test_a_version_names_what_it_is_made_of(client: MlflowClient, registered: Re
     made = registered.version
     version = client.get_model_version(made.name, made.version)
     assert made.name == "lsr_truncation"
-    assert version.tags["weights.sha256"] == sha256(registered.weights)
+    assert version.tags["weights.sha256"] == file_sha256(registered.weights)
     assert version.tags["evaluation.run_id"] == registered.evaluation_run_id
     assert version.tags["bundle.version"] == "0.1.0"
     assert len(version.tags["git.commit"]) == 40
     evaluation, training = (client.get_run(version.tags[f"{kind}.run_id"]) for kind in ("evaluation", "training"))
-    assert evaluation.data.params["weights.sha256"] == sha256(registered.weights)
+    assert evaluation.data.params["weights.sha256"] == file_sha256(registered.weights)
     assert evaluation.data.tags["manifest.sha256"] == version.tags["manifest.sha256"]
-    assert (training.data.tags["stage"], training.data.tags["exported.sha256"]) == ("train", sha256(registered.weights))
+    assert (training.data.tags["stage"], training.data.tags["exported.sha256"]) == (
+        "train",
+        file_sha256(registered.weights),
+    )
     assert version.tags["training.run_id"] == made.training_run_id
     run = client.get_run(version.run_id)
     assert (run.info.status, run.data.tags["stage"]) == ("FINISHED", "register")
@@ -153,7 +157,7 @@ def test_a_registered_model_answers_a_request(
     request = input_example(model_folder / "artifacts" / "lsr_truncation")
     (answer,) = model.predict([request])
     assert np.isfinite(np.asarray(answer["image_hu"])).all()
-    assert model.metadata.metadata["weights_sha256"]["model.pt"] == sha256(registered.weights)
+    assert model.metadata.metadata["weights_sha256"]["model.pt"] == file_sha256(registered.weights)
     assert model.metadata.signature is not None
 
 
@@ -254,7 +258,7 @@ def test_a_version_is_promoted_by_its_own_evaluation(
     found = promote(made.name, made.version, "champion", tmp_path / "rules.yaml", {"limit": 1})
     assert found.lines[0].n_patients == 1
     evaluation = client.get_run(found.evaluations["narrow.challenger"])
-    assert evaluation.data.params["weights.sha256"] == sha256(registered.weights)
+    assert evaluation.data.params["weights.sha256"] == file_sha256(registered.weights)
     assert evaluation.data.tags["mlflow.parentRunId"] == found.run_id
     assert evaluation.data.metrics["lsr/mae_outside_hu"] == pytest.approx(found.lines[0].challenger)
     assert "adt/mae_outside_hu" not in evaluation.data.metrics

@@ -4,6 +4,6 @@ from latentct.bundle.check import faults
 from latentct.bundle.fault import Fault
 from latentct.bundle.foreign import refuse_foreign_targets
 from latentct.bundle.staging import StagedBundle, stage_bundle
-from latentct.bundle.weights import sha256, verify_weights
+from latentct.bundle.weights import verify_weights
 
-__all__ = ["Fault", "StagedBundle", "faults", "refuse_foreign_targets", "sha256", "stage_bundle", "verify_weights"]
+__all__ = ["Fault", "StagedBundle", "faults", "refuse_foreign_targets", "stage_bundle", "verify_weights"]

@@ -11,8 +11,9 @@ from typing import Any
 
 from latentct.bundle.configs import read_config
 from latentct.bundle.fault import Fault
-from latentct.bundle.weights import sha256, weights_fault
+from latentct.bundle.weights import weights_fault
 from latentct.errors import InputError
+from latentct.io.manifest import file_sha256
 
 FILES = (
     "LICENSE",
@@ -96,7 +97,7 @@ def _entry_faults(bundle: Path, item: Any) -> Iterator[str]:
         yield f"hash_type '{kind}' is unknown; use {' or '.join(_DIGITS)}."
     elif not re.fullmatch(f"[0-9a-f]{{{_DIGITS[kind]}}}", item["hash_val"]):
         yield f"hash_val is no {kind}, which has {_DIGITS[kind]} hexadecimal digits; hash the file again."
-    elif kind == "sha256" and (bundle / path).is_file() and sha256(bundle / path) != item["hash_val"]:
+    elif kind == "sha256" and (bundle / path).is_file() and file_sha256(bundle / path) != item["hash_val"]:
         yield f"{path} has another SHA-256 than is listed; fetch it again or correct hash_val."
     if _in_git(bundle, path):
         yield f"{path} is in git too; take it out, because what is listed is fetched."

@@ -168,7 +168,7 @@ def _expression(module: Module, node: ast.expr) -> Found:
 
 def _imported(module: Module, statement: ast.ImportFrom, name: str, within: tuple[str, ...]) -> Found:
     parts = module.package.split(".") if statement.level else []
-    parts = parts[: len(parts) - statement.level + 1] if statement.level else []
+    parts = parts[: len(parts) - statement.level + 1]
     source = ".".join([*parts, *([statement.module] if statement.module else [])])
     found = find_module(source)
     if found is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickletools
 import re
@@ -12,6 +11,7 @@ from typing import Any
 
 from latentct.bundle.configs import project_root
 from latentct.errors import InputError
+from latentct.io.manifest import file_sha256
 
 HASHES = "sha256.json"
 
@@ -55,19 +55,13 @@ def weights_fault(file: Path) -> str | None:
     return None
 
 
-def sha256(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def write_hashes(root: Path) -> dict[str, str]:
     """Hash every file of a bundle's `models/`, and keep the hashes there in `sha256.json`.
 
     Returns:
         SHA-256 by name of the file.
     """
-    hashes = {file.name: sha256(file) for file in _weight_files(root)}
+    hashes = {file.name: file_sha256(file) for file in _weight_files(root)}
     (root / "models" / HASHES).write_text(json.dumps(hashes, indent=4) + "\n", encoding="utf-8")
     return hashes
 
@@ -89,7 +83,7 @@ def verify_weights(root: Path) -> None:
             raise InputError(f"{root / 'models' / name} is missing, but {HASHES} lists it; stage the bundle again.")
         if name not in expected:
             raise InputError(f"{found[name]} is not listed in {HASHES}; remove it or stage the bundle again.")
-        if sha256(found[name]) != expected[name]:
+        if file_sha256(found[name]) != expected[name]:
             raise InputError(f"{found[name]} is not the file whose SHA-256 is in {HASHES}; stage the bundle again.")
 
 

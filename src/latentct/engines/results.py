@@ -14,6 +14,8 @@ from latentct.metrics import mean_per_patient, summarise
 PairedTest = Callable[[Mapping[str, float], Mapping[str, float]], Any]
 """Compares two methods, each given as {patient: score}."""
 
+SHORT_HASH = 12
+"""Digits of a volume's hash that tables of scores keep."""
 NOT_METRICS = ("method", "patient", "volume", "slice", "groups")
 
 
@@ -42,7 +44,13 @@ class ScoreTable:
         """
         for i, names in enumerate(groups):
             row = {metric: float(value[i]) for metric, value in scores.items()}
-            place = {"method": method, "patient": patient, "volume": volume[:12], "slice": i, "groups": tuple(names)}
+            place = {
+                "method": method,
+                "patient": patient,
+                "volume": volume[:SHORT_HASH],
+                "slice": i,
+                "groups": tuple(names),
+            }
             self.rows.append(place | row)
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 
 from latentct.bundle.configs import config_files, read_layers
 from latentct.bundle.overrides import refuse_unknown_keys
+from latentct.engines.results import SHORT_HASH
 from latentct.errors import InputError
 from latentct.io.manifest import load_manifest
 from latentct.metrics import mean_per_patient
@@ -18,8 +19,6 @@ from latentct.tracking.run import RUN_FILE
 
 #: The latent search, which an evaluation of LSR always has; it is no entry of `methods`.
 SEARCH = "lsr"
-#: Digits of a volume's hash that tables of scores keep.
-SHORT_HASH = 12
 
 
 @dataclass(frozen=True)

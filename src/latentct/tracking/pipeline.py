@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 from latentct.errors import root_cause
 from latentct.tracking.logging import process_rank
 from latentct.tracking.provenance import calling_config
-from latentct.tracking.run import PARENT_VARIABLE, open_run
+from latentct.tracking.run import children_of, open_run
 from latentct.tracking.writer import TrackedRun
 
 #: Beside the results, apart from the note of the stage at work.
@@ -53,7 +53,7 @@ class PipelineTracker:
         self.overwrite = overwrite
         self.run: TrackedRun | None = None
         self._config = calling_config()
-        self._grandparent: str | None = None
+        self._children = ExitStack()
 
     def __enter__(self) -> TrackedRun | None:
         """Open the run, or continue the one that is noted."""
@@ -70,8 +70,7 @@ class PipelineTracker:
             resume=not self.overwrite and (Path(self.output_dir) / PIPELINE_FILE).exists(),
             note=PIPELINE_FILE,
         )
-        self._grandparent = os.environ.get(PARENT_VARIABLE)
-        os.environ[PARENT_VARIABLE] = self.run.run_id
+        self._children.enter_context(children_of(self.run.run_id))
         return self.run
 
     def __exit__(
@@ -80,9 +79,7 @@ class PipelineTracker:
         """Close the run with what happened."""
         if self.run is None:
             return
-        os.environ.pop(PARENT_VARIABLE)
-        if self._grandparent is not None:
-            os.environ[PARENT_VARIABLE] = self._grandparent
+        self._children.close()
         if error is None:
             self.run.finish()
         else:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from latentct.errors import InputError
 from latentct.tracking.evaluation import Evaluation, check_request, evaluate_bundle
 from latentct.tracking.promotion_rule import Line, Rule, judge, read_rule, refuse_reserved
-from latentct.tracking.run import PARENT_VARIABLE, track_run
+from latentct.tracking.run import children_of, track_run
 from latentct.tracking.store import connect
 from latentct.tracking.versions import fetch_bundle, find_version, move_alias, version_of_alias
 from latentct.tracking.writer import TrackedRun
@@ -122,7 +120,7 @@ def promote(
             run.log_tags({"model.name": name, "model.alias": alias})
             run.log_tags({f"{role}.version": str(one.version) for role, one in versions.items()})
             run.log_params({"rule": asdict(rule), "overrides": overrides})
-            with _parent(run.run_id):
+            with children_of(run.run_id):
                 found = {
                     task: {
                         role: evaluate(root, options, methods, rule.metric, folder / f"{role}_{task}")
@@ -210,17 +208,3 @@ def _verdict(promotion: Promotion) -> dict[str, str]:
     failed = [line.task for line in promotion.lines if not line.holds]
     verdict = f"refused on {', '.join(failed)}" if failed else "holds"
     return {"promotion.verdict": verdict, "promotion.forced": str(promotion.forced).lower()}
-
-
-@contextmanager
-def _parent(run_id: str) -> Iterator[None]:
-    """Make the runs that are opened meanwhile children of a run."""
-    before = os.environ.get(PARENT_VARIABLE)
-    os.environ[PARENT_VARIABLE] = run_id
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[PARENT_VARIABLE]
-        else:
-            os.environ[PARENT_VARIABLE] = before

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from latentct.io.manifest import file_sha256
+
 PACKAGES = ("latentct", "torch", "monai", "pytorch-ignite", "numpy", "mlflow")
 #: First characters of a config entry that is an expression, a reference or MONAI's own key.
 _NOT_A_VALUE = ("$", "@", "%", "_")
@@ -43,7 +45,7 @@ def manifest_tags(manifest: str | Path | None, volumes: list[dict[str, Any]]) ->
     listed = json.dumps(volumes, sort_keys=True).encode()
     return {
         "manifest.name": Path(manifest).name,
-        "manifest.sha256": hashlib.sha256(Path(manifest).read_bytes()).hexdigest(),
+        "manifest.sha256": file_sha256(manifest),
         "manifest.volumes_sha256": hashlib.sha256(listed).hexdigest(),
     }
 

@@ -124,6 +124,20 @@ def track_run(
     run.finish()
 
 
+@contextmanager
+def children_of(run_id: str) -> Iterator[None]:
+    """Make the runs that are opened meanwhile, also by processes that are started, children of a run."""
+    before = os.environ.get(PARENT_VARIABLE)
+    os.environ[PARENT_VARIABLE] = run_id
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[PARENT_VARIABLE]
+        else:
+            os.environ[PARENT_VARIABLE] = before
+
+
 def _parent_tag(client: MlflowClient) -> dict[str, str]:
     from mlflow.exceptions import MlflowException
 

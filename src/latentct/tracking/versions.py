@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from latentct.bundle import refuse_foreign_targets, verify_weights
 from latentct.bundle.staging import PRIOR
-from latentct.bundle.weights import sha256
 from latentct.errors import InputError
+from latentct.io.manifest import file_sha256
 from latentct.tracking.model_folder import bundle_of
 from latentct.tracking.registry import WEIGHTS_SHA256
 from latentct.tracking.store import VARIABLE, connect, tracking_uri
@@ -89,7 +89,7 @@ def fetch_bundle(client: MlflowClient, version: ModelVersion, folder: Path) -> P
     model = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=tracking_uri())
     root = bundle_of(Path(model))
     verify_weights(root)
-    found = sha256(root / "models" / PRIOR)
+    found = file_sha256(root / "models" / PRIOR)
     if found != version.tags[WEIGHTS_SHA256]:  # weights and their list may have been replaced together
         raise InputError(
             f"the weights of version {version.version} of '{version.name}' have SHA-256 {found[:12]}, but the registry "
