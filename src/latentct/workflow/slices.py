@@ -1,0 +1,55 @@
+"""What corrects the slices of a scan, a few at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentct.geometry import Scan2D
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SliceResults:
+    """Corrected slices of a scan, S of them.
+
+    Attributes:
+        x_hu: corrected slices in HU, (S, H, W).
+        synthesised: share of the rays through each pixel that were synthesised, 0 to 1, (S, H, W).
+        misfit: root mean squared misfit of the search to what was measured, (S,); NaN where nothing was searched.
+        trace: what the search minimised, by step, (steps, S); no row where nothing was searched.
+        y_hat: line integrals with the synthesised ones filled in, (S, A, U).
+        ray_mask: True where they were measured, (A, U), or (S, A, U) for masks of each slice's own.
+    """
+
+    x_hu: FloatArray
+    synthesised: FloatArray
+    misfit: FloatArray
+    trace: FloatArray
+    y_hat: FloatArray
+    ray_mask: NDArray[np.bool_]
+
+
+class SliceMethod(Protocol):
+    """Corrects any slices of one scan.
+
+    Attributes:
+        n_slices: how many the scan has.
+        wave: how many are best corrected together.
+        scan: the rays, measured and synthesised.
+    """
+
+    n_slices: int
+    wave: int
+    scan: Scan2D
+
+    def correct(self, slices: slice) -> SliceResults:
+        """Correct the slices of a range.
+
+        Raises:
+            InputError: they cannot be corrected; the others may be.
+        """
