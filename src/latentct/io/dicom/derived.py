@@ -137,7 +137,6 @@ def set_geometry(new: Dataset, affine_lps_mm: NDArray[np.float64], place: int, t
     new.ImageOrientationPatient = [_decimal(value) for value in (*row, *column)]
     new.PixelSpacing = [_decimal(spacing_mm[1]), _decimal(spacing_mm[2])]
     new.SliceThickness = _decimal(thickness_mm or spacing_mm[0])
-    new.SpacingBetweenSlices = _decimal(abs(np.dot(np.cross(row, column), columns[:, 0])))
     new.SliceLocation = _decimal(position_mm[int(np.abs(columns[:, 0]).argmax())])
 
 
