@@ -26,10 +26,13 @@ def info(
     from latentct.io.inputs import is_dicom, read_input
 
     if is_dicom(path):
-        from latentct.io.dicom import find_series
+        from latentct.io.dicom import choose_series, find_series
 
-        typer.echo("\n".join(map(str, find_series(path))))
-    scan = read_input(path, series)
+        found = find_series(path)
+        typer.echo("\n".join(map(str, found)))
+        scan = read_input(choose_series(path, found, series))
+    else:
+        scan = read_input(path, series)
     typer.echo("\n".join(_of_image(scan) if isinstance(scan, CTImage) else _of_projections(scan)))
 
 

@@ -11,6 +11,7 @@ from tests.io.dicom.phantom import NAME, SHAPE, set_pixels, stored_values, write
 from latentct.errors import InputError
 from latentct.io.dicom import find_series, read_series
 from latentct.io.dicom import pixels as pixels_module
+from latentct.io.inputs import read_input
 
 
 def expected_hu(n_slices: int = 5) -> np.ndarray:
@@ -280,3 +281,11 @@ def test_nothing_to_read_is_refused(tmp_path):
 
 def test_one_slice_takes_its_thickness_as_spacing(tmp_path):
     assert read_series(write_ct(tmp_path, 1)).spacing_mm[0] == pytest.approx(2.5)
+
+
+def test_a_listed_series_is_read_without_reading_its_headers_again(tmp_path, monkeypatch):
+    write_ct(tmp_path / "a")
+    first, second = find_series(write_ct(tmp_path / "b", n_slices=3).parent)
+    monkeypatch.setattr("latentct.io.dicom.series.read_header", None)
+    assert {len(read_series(one).x_hu) for one in (first, second)} == {3, 5}
+    assert len(read_input(first).x_hu) == first.n_images

@@ -1,7 +1,7 @@
 """What is written follows the DICOM standard no worse than its source, as dicom-validator sees it.
 
-LATENTCT_DICOM_STANDARD names a folder that dicom-validator takes as --standard-path: `editions.json`, and the DocBook of
-parts 3, 4 and 6 below the folder of an edition. It is not part of this repository.
+LATENTCT_DICOM_STANDARD names a folder that dicom-validator takes as --standard-path: `editions.json`, and the DocBook
+of parts 3, 4 and 6 below the folder of an edition. It is not part of this repository.
 """
 
 import logging

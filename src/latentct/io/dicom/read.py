@@ -13,7 +13,7 @@ from latentct.errors import InputError
 from latentct.io.dicom.axes import Turn, turn_of
 from latentct.io.dicom.headers import shown
 from latentct.io.dicom.pixels import check_decoder, decode, same_pixels, to_hu
-from latentct.io.dicom.series import SeriesSummary, find_series
+from latentct.io.dicom.series import SeriesSummary, choose_series, find_series
 from latentct.io.dicom.slices import Slice, slices_of
 from latentct.io.dicom.stack import Stack, by_position, stacked
 from latentct.io.image import CTImage
@@ -38,7 +38,10 @@ class DicomSource:
 
 
 def read_series(
-    folder: str | os.PathLike[str], series: int | str | None = None, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
+    source: str | os.PathLike[str] | SeriesSummary,
+    series: int | str | None = None,
+    *,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
 ) -> CTImage:
     """Read a CT series: files in any order, plain or enhanced, compressed or not.
 
@@ -46,7 +49,7 @@ def read_series(
     whole, the affine is sheared, and `source.tilt_deg` tells it. Copies of a slice with the same pixels are dropped.
 
     Args:
-        folder: Folder, or one file.
+        source: Folder, or one file; or one of the series that `find_series` listed, whose headers are not read again.
         series: Which one where there are several: its number in `find_series`, or its SeriesInstanceUID.
         limit_bytes: Memory that the image may take, checked before any pixel is decoded.
 
@@ -54,9 +57,11 @@ def read_series(
         InputError: If there is not exactly one such series, it is damaged, oblique, unevenly spaced, holds two slices
             at one position, is too large, or needs a decoder that is not installed.
     """
-    chosen = _chosen(Path(folder), find_series(folder), series)
+    chosen = (
+        source if isinstance(source, SeriesSummary) else choose_series(source, find_series(source), series, ("CT",))
+    )
     slices = [one for path, header in chosen.files for one in slices_of(path, header)]
-    _check_size(Path(folder), slices, limit_bytes)
+    _check_size(chosen.folder, slices, limit_bytes)
     for path, header in chosen.files:
         check_decoder(path, header)
     stack = stacked([_only(place) for place in by_position(slices)])
@@ -66,20 +71,8 @@ def read_series(
     padding = None
     if any(one.padding for one in stack.slices):
         padding = np.ascontiguousarray(turn.to_patient(stored_padding, stack.affine_lps_mm)[0], dtype=np.bool_)
-    source = DicomSource(stack.slices, turn, stack.tilt_deg)
-    return CTImage(np.ascontiguousarray(x_hu, dtype=np.float32), affine, padding, source)
-
-
-def _chosen(folder: Path, found: Sequence[SeriesSummary], series: int | str | None) -> SeriesSummary:
-    readable = [one for one in found if one.kind == "CT"]
-    named = [one for one in readable if series is None or series in (one.number, one.uid)]
-    if len(named) == 1:
-        return named[0]
-    listed = "; ".join(map(str, found[:20])) + ("; ..." if len(found) > 20 else "")
-    if not readable:
-        raise InputError(f"{shown(folder)} holds no CT series but: {listed}; give the folder of a CT series.")
-    problem = "several CT series" if series is None else "no CT series of that number"
-    raise InputError(f"{shown(folder)} holds {problem}; name one by its number in this list: {listed}.")
+    origin = DicomSource(stack.slices, turn, stack.tilt_deg)
+    return CTImage(np.ascontiguousarray(x_hu, dtype=np.float32), affine, padding, origin)
 
 
 def _check_size(folder: Path, slices: Sequence[Slice], limit_bytes: int) -> None:

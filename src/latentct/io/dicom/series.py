@@ -3,6 +3,7 @@
 import os
 import stat
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from latentct.errors import InputError
 from latentct.io.dicom.headers import HU_TYPES, read_header, shown, sop_class, text
 
 _CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+READABLE = ("CT",)
+"""The kinds of series that become a scan."""
 _DIRECTORY = MediaStorageDirectoryStorage
 
 
@@ -42,6 +45,11 @@ class SeriesSummary:
     shape: tuple[int, int] | None
     uid: str = field(repr=False)
     files: tuple[tuple[Path, Dataset], ...] = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its first file."""
+        return self.files[0][0].parent
 
     def __str__(self) -> str:
         """One line for a list."""
@@ -71,6 +79,35 @@ def find_series(folder: str | os.PathLike[str]) -> list[SeriesSummary]:
     found = [_summary(0, kind, uid, files) for (uid, kind), files in groups.items()]
     found.sort(key=lambda one: (one.kind != "CT", one.series_number or 0, one.uid, one.kind))
     return [_summary(place, one.kind, one.uid, list(one.files)) for place, one in enumerate(found, 1)]
+
+
+def choose_series(
+    source: str | os.PathLike[str],
+    found: Sequence[SeriesSummary],
+    series: int | str | None = None,
+    kinds: Sequence[str] = READABLE,
+) -> SeriesSummary:
+    """Choose among the series of a folder.
+
+    Args:
+        source: Folder or file in which they were found, for messages.
+        found: What `find_series` listed.
+        series: Number or SeriesInstanceUID of one, which may be left out where there is one of these kinds.
+        kinds: Which kinds can be read.
+
+    Raises:
+        InputError: If there is no such series, or there are several.
+    """
+    readable = [one for one in found if one.kind in kinds]
+    named = [one for one in readable if series is None or series in (one.number, one.uid)]
+    if len(named) == 1:
+        return named[0]
+    listed = "; ".join(map(str, found[:20])) + ("; ..." if len(found) > 20 else "")
+    folder = shown(Path(source))
+    if not readable:
+        raise InputError(f"{folder} holds no CT series but: {listed}; give the folder of a CT series.")
+    problem = "several CT series" if series is None else "no CT series of that number"
+    raise InputError(f"{folder} holds {problem}; name one by its number in this list: {listed}.")
 
 
 def _files(folder: Path) -> list[Path]:
