@@ -22,7 +22,7 @@ def whole_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         InputError: If something is there already and `overwrite` is false, or nothing can be written there.
     """
     target = Path(folder)
-    _refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two runs into one folder do not mix.
@@ -33,7 +33,7 @@ def whole_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         content = partial / "content"
         content.mkdir()
         yield content
-        _refuse_existing(target, overwrite)
+        refuse_existing(target, overwrite)
         if target.exists():
             target.rename(partial / "old")
         content.rename(target)
@@ -43,6 +43,7 @@ def whole_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> 
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _refuse_existing(target: Path, overwrite: bool) -> None:
-    if not overwrite and (target.exists() or target.is_symlink()):
-        raise InputError(f"{target} exists already; choose another folder or allow it to be overwritten.")
+def refuse_existing(target: Path, overwrite: bool) -> None:
+    """Raise an InputError if something is there that must not be replaced."""
+    if not overwrite and os.path.lexists(target):
+        raise InputError(f"{target} exists already; choose another name or allow it to be overwritten (--overwrite).")

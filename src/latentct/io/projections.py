@@ -93,41 +93,43 @@ def projections_of(array: NDArray[Any], geometry: ScanGeometry, name: str) -> Pr
     return Projections(y.astype(np.float32), replace(geometry, i0=None))
 
 
-def write_projections(path: str | os.PathLike[str], projections: Projections) -> None:
+def write_projections(path: str | os.PathLike[str], projections: Projections, note: str = "") -> None:
     """Write line integrals and their geometry.
 
     Args:
         path: an NPZ or HDF5 file, an NPY file, whose geometry is written beside it, or a folder.
         projections: what to write.
+        note: one line for people, which heads the text of the geometry as a comment.
     """
     path = Path(path)
     if path.suffix == ".npz":
         with whole_file(path) as partial:
-            partial.write_bytes(npz_bytes(projections))
+            partial.write_bytes(npz_bytes(projections, note))
     elif path.suffix in HDF5:
-        write_hdf5(path, projections.y, _geometry_text(projections))
+        write_hdf5(path, projections.y, _geometry_text(projections, note))
     elif path.suffix == ".npy":
-        _write_array(path, path.with_suffix(".yaml"), projections)
+        _write_array(path, path.with_suffix(".yaml"), projections, note)
     else:
-        _write_array(path / "projections.npy", path / GEOMETRY, projections)
+        _write_array(path / "projections.npy", path / GEOMETRY, projections, note)
 
 
-def npz_bytes(projections: Projections) -> bytes:
-    """Return the content of the NPZ file of line integrals and their geometry."""
+def npz_bytes(projections: Projections, note: str = "") -> bytes:
+    """Return the content of the NPZ file of line integrals and their geometry, headed by a note as a comment."""
     file = BytesIO()
-    np.savez_compressed(file, projections=projections.y, geometry=np.array(_geometry_text(projections)))
+    np.savez_compressed(file, projections=projections.y, geometry=np.array(_geometry_text(projections, note)))
     return file.getvalue()
 
 
-def _write_array(array: Path, geometry: Path, projections: Projections) -> None:
+def _write_array(array: Path, geometry: Path, projections: Projections, note: str) -> None:
     with whole_file(array) as partial, partial.open("wb") as file:
         np.save(file, projections.y)
     with whole_file(geometry) as partial:
-        partial.write_text(_geometry_text(projections), encoding="utf-8")
+        partial.write_text(_geometry_text(projections, note), encoding="utf-8")
 
 
-def _geometry_text(projections: Projections) -> str:
-    return write_geometry(replace(projections.geometry, i0=None))
+def _geometry_text(projections: Projections, note: str) -> str:
+    comment = f"# {note}\n" if note else ""
+    return comment + write_geometry(replace(projections.geometry, i0=None))
 
 
 def check_scan(scan: Scan, grid: Grid, n_views: tuple[int, int], name: str, least_share: float = 0.05) -> None:

@@ -1,4 +1,4 @@
-"""Checks of an array by its header, before its numbers are in memory."""
+"""Checks of what an array or a work needs, before its numbers are in memory."""
 
 from __future__ import annotations
 
@@ -39,11 +39,23 @@ def check_memory(shape: Sequence[int], name: str) -> None:
     Raises:
         InputError: it is larger than what is free.
     """
+    needed = BYTES_PER_VALUE * math.prod(shape)
+    check_free(needed, f"{name} have shape {tuple(shape)}, which takes", "give fewer views or slices at a time")
+
+
+def check_free(needed: float, what: str, remedy: str) -> None:
+    """Refuse work that this machine has no memory for.
+
+    Args:
+        needed: bytes that it takes at its peak.
+        what: beginning of the message, up to the number of GB.
+        remedy: end of the message.
+
+    Raises:
+        InputError: it is more than what is free.
+    """
     import psutil  # type: ignore[import-untyped]
 
-    needed, free = BYTES_PER_VALUE * math.prod(shape), psutil.virtual_memory().available
+    free = psutil.virtual_memory().available
     if needed > free:
-        raise InputError(
-            f"{name} have shape {tuple(shape)}, which takes {needed / 1e9:.1f} GB to read where {free / 1e9:.1f} GB of "
-            "memory are free; give fewer views or slices at a time."
-        )
+        raise InputError(f"{what} {needed / 1e9:.1f} GB where {free / 1e9:.1f} GB of memory are free; {remedy}.")

@@ -1,0 +1,83 @@
+import pytest
+
+from latentct.errors import InputError
+from latentct.io.outputs import check_output, whole_output
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_file_appears_with_what_is_beside_it(tmp_path):
+    output = tmp_path / "deep" / "scan.npy"
+    with whole_output(output) as partial:
+        partial.write_text("y")
+        partial.with_suffix(".yaml").write_text("geometry")
+        assert partial.name == "scan.npy"
+        assert not output.exists()
+    assert names(tmp_path) == ["deep", "deep/scan.npy", "deep/scan.yaml"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interruption_leaves_what_was_there(tmp_path, error):
+    output = tmp_path / "scan.npy"
+    output.write_text("old")
+    with pytest.raises(error), whole_output(output, overwrite=True) as partial:
+        partial.write_text("new")
+        raise error
+    assert names(tmp_path) == ["scan.npy"] and output.read_text() == "old"
+
+
+def test_overwriting_replaces_file_and_folder_alike(tmp_path):
+    output = tmp_path / "out"
+    for name in ("old", "new"):
+        with whole_output(output, overwrite=True) as partial:
+            partial.mkdir()
+            (partial / name).write_text(name)
+    assert names(tmp_path) == ["out", "out/new"]
+    with whole_output(output, overwrite=True) as partial:
+        partial.write_text("file")
+    assert names(tmp_path) == ["out"]
+
+
+def test_nothing_is_replaced_unasked(tmp_path):
+    output = tmp_path / "scan.npy"
+    output.with_suffix(".yaml").write_text("old")
+    refusal = pytest.raises(InputError, match=r"scan.yaml exists already; choose .* \(--overwrite\)")
+    with refusal, whole_output(output) as partial:
+        partial.write_text("y")
+        partial.with_suffix(".yaml").write_text("geometry")
+    assert names(tmp_path) == ["scan.yaml"] and output.with_suffix(".yaml").read_text() == "old"
+    output.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="exists already"), whole_output(output):
+        pass
+
+
+def test_of_two_runs_the_first_to_finish_wins(tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(InputError, match="exists already"), whole_output(output) as first:
+        first.write_text("first")
+        with whole_output(output) as second:
+            second.write_text("second")
+    assert names(tmp_path) == ["out"] and output.read_text() == "second"
+
+
+def test_a_disk_that_is_full_and_a_place_that_is_none_are_said(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be written.*No space left"), whole_output(tmp_path / "out"):
+        raise OSError(28, "No space left on device")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"), whole_output(tmp_path / "file" / "out"):
+        pass
+    assert names(tmp_path) == ["file"]
+
+
+def test_the_input_is_not_touched(tmp_path):
+    source = tmp_path / "series"
+    source.mkdir()
+    (tmp_path / "link").symlink_to(source)
+    for output in (source, source / "out", tmp_path, tmp_path / "link" / "out"):
+        with pytest.raises(InputError, match="must stay as it is"):
+            check_output(output, source, overwrite=True)
+    check_output(tmp_path / "out", source)
+    with pytest.raises(InputError, match="exists already"):
+        check_output(source, tmp_path / "other")
