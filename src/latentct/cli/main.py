@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from latentct import __version__
-from latentct.cli import bundles, info, manifest, predict, promote, register, rollback, run
+from latentct.cli import (
+    bundles,
+    evaluate,
+    info,
+    manifest,
+    predict,
+    promote,
+    reconstruct,
+    register,
+    rollback,
+    run,
+    simulate,
+)
 from latentct.errors import InputError
 
 app = typer.Typer(
@@ -20,6 +32,9 @@ _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(bundles.app, name="bundles")
 app.command()(info.info)
+app.command()(simulate.simulate)
+app.command()(reconstruct.reconstruct)
+app.command()(evaluate.evaluate)
 app.command(context_settings=_OVERRIDES)(run.run)
 app.command()(register.register)
 app.command(context_settings=_OVERRIDES)(promote.promote)
