@@ -1,4 +1,4 @@
-"""One scan and one prior: what all waves of a search share."""
+"""What all waves of a search share: a prior, and what it has to explain."""
 
 from __future__ import annotations
 
@@ -12,13 +12,50 @@ from latentct.inferers.forward import ForwardModel
 from latentct.inferers.measured import measured_part
 from latentct.projectors import Projector, make_projector
 from latentct.recon import fbp, plane_scan
+from latentct.tasks import first_reconstruction
 from latentct.units import NETWORK_RANGE, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
 
 if TYPE_CHECKING:
     from latentct.inferers.lsr import LatentReconstructionInferer
 
 
-class ScannedPrior:
+class Prior:
+    """The prior by itself: from latents to slices and back.
+
+    Args:
+        settings: the inferer.
+        network: a Module with `encode`, `decode` and `latent_shape` as `VariationalAutoencoder`, in eval mode.
+    """
+
+    def __init__(self, settings: LatentReconstructionInferer, network: nn.Module) -> None:
+        self.settings = settings
+        self.network: Any = network
+        self.device = next(network.parameters()).device
+        self.generator = torch.Generator().manual_seed(settings.seed)
+
+    def latent_shape(self) -> tuple[int, ...]:
+        """Return (C, h, w) of a latent of the prior's grid."""
+        return tuple(self.network.latent_shape(self.settings.prior_grid.shape))
+
+    def random_latents(self, n: int) -> Tensor:
+        """Draw n latents from the prior's N(0, I)."""
+        return torch.randn((n, *self.latent_shape()), generator=self.generator).to(self.device)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return G(z), (B, 1, H', W') in 1/mm."""
+        s = self.settings
+        return hu_to_mu(x_to_hu(self.network.decode(z), s.hu_min, s.hu_max), s.mu_water)
+
+    def encode(self, x_mu: Tensor) -> Tensor:
+        """Return the posterior's mean of slices (B, 1, H', W') in 1/mm on the prior's grid."""
+        s = self.settings
+        x = hu_to_x(mu_to_hu(x_mu, s.mu_water), s.hu_min, s.hu_max).clamp(*NETWORK_RANGE)
+        with torch.no_grad():
+            z_mean, _ = self.network.encode(x)
+        return z_mean
+
+
+class ScannedPrior(Prior):
     """The prior as the scan sees it: from latents to line integrals, and back through the encoder.
 
     Args:
@@ -35,31 +72,15 @@ class ScannedPrior:
     def __init__(
         self, settings: LatentReconstructionInferer, network: nn.Module, projector: Projector, ray_mask: Tensor
     ) -> None:
-        self.settings = settings
-        self.network: Any = network  # a Module with encode, decode and latent_shape
+        super().__init__(settings, network)
         scan = plane_scan(projector)
         self.grid, self.scan = projector.grid, scan
-        self.device = next(network.parameters()).device
         self.part = measured_part(scan, ray_mask, settings.search_views)
         self.model = ForwardModel(settings.mu_water, settings.beam, settings.water_correction)
         any_slice = ray_mask.reshape(-1, *scan.sinogram_shape).any(dim=0)
         searched = make_projector(settings.prior_grid, self.part.scan, "auto", str(self.device))
         self._search_projector = searched.masked(self.part.of(any_slice))
         self._projector = make_projector(settings.prior_grid, scan, "auto", str(self.device))
-        self.generator = torch.Generator().manual_seed(settings.seed)
-
-    def latent_shape(self) -> tuple[int, ...]:
-        """Return (C, h, w) of a latent of the prior's grid."""
-        return tuple(self.network.latent_shape(self.settings.prior_grid.shape))
-
-    def random_latents(self, n: int) -> Tensor:
-        """Draw n latents from the prior's N(0, I)."""
-        return torch.randn((n, *self.latent_shape()), generator=self.generator).to(self.device)
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Return G(z), (B, 1, H', W') in 1/mm."""
-        s = self.settings
-        return hu_to_mu(x_to_hu(self.network.decode(z), s.hu_min, s.hu_max), s.mu_water)
 
     def searched_rays(self, x_mu: Tensor) -> Tensor:
         """Return the modelled line integrals of the rays that the search compares."""
@@ -75,14 +96,11 @@ class ScannedPrior:
         """Return the FBP of complete line integrals on the scan's own grid, 1/mm."""
         return fbp(y_hat, self.grid, self.scan, self.settings.filter_name)
 
+    def first(self, y: Tensor, ray_mask: Tensor) -> Tensor:
+        """Return the classical first reconstruction of what was measured, on the prior's grid, 1/mm."""
+        s = self.settings
+        return first_reconstruction(y, ray_mask, s.prior_grid, self.scan, s.mu_water, s.filter_name)
+
     def encode_scan(self, y_hat: Tensor) -> Tensor:
         """Return the posterior's mean of the reconstruction of complete line integrals."""
         return self.encode(fbp(y_hat, self.settings.prior_grid, self.scan, self.settings.filter_name))
-
-    def encode(self, x_mu: Tensor) -> Tensor:
-        """Return the posterior's mean of slices (B, 1, H', W') in 1/mm on the prior's grid."""
-        s = self.settings
-        x = hu_to_x(mu_to_hu(x_mu, s.mu_water), s.hu_min, s.hu_max).clamp(*NETWORK_RANGE)
-        with torch.no_grad():
-            z_mean, _ = self.network.encode(x)
-        return z_mean

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from latentct.inferers.curvature import latent_scale
 from latentct.inferers.measured import misfit_weights
-from latentct.inferers.problem import ScannedPrior
 from latentct.inferers.result import LatentReconstruction
 from latentct.inferers.search import Objective, SearchResult, lbfgs_search
-from latentct.tasks import first_reconstruction
+
+if TYPE_CHECKING:
+    from latentct.inferers.known_pixels import KnownPixels
+    from latentct.inferers.problem import ScannedPrior
 
 
 class Wave:
     """Slices of one scan that are searched together.
 
     Args:
-        problem: the scan and the prior.
+        problem: the scan, or the pixels that stand for it, and the prior.
         y: line integrals (S, 1, A, U); what is not measured is not read.
         ray_mask: bool (A, U) or (S, 1, A, U), True = measured.
     """
 
-    def __init__(self, problem: ScannedPrior, y: Tensor, ray_mask: Tensor) -> None:
+    def __init__(self, problem: ScannedPrior | KnownPixels, y: Tensor, ray_mask: Tensor) -> None:
         self.problem = problem
         self.settings = problem.settings
         self.y, self.ray_mask = y, ray_mask
@@ -87,10 +91,8 @@ class Wave:
         return torch.stack(candidates)[values.argmin(dim=0), everything]
 
     def encoded_start(self) -> Tensor:
-        """Return the encoder's latents of the classical first reconstruction."""
-        s, scan = self.settings, self.problem.scan
-        first = first_reconstruction(self.y, self.ray_mask, s.prior_grid, scan, s.mu_water, s.filter_name)
-        return self.problem.encode(first)
+        """Return the encoder's latents of the first guess."""
+        return self.problem.encode(self.problem.first(self.y, self.ray_mask))
 
     def _spread(self, scale: Tensor, bar: tqdm) -> tuple[Tensor, Tensor]:
         """Return the standard deviations over samples of the completed slices and line integrals.
