@@ -16,14 +16,14 @@ def _disc(radius_mm):
 
 def test_slices_that_the_prior_can_make_are_completed(make_problem, prior, make_inferer):
     problem = make_problem()
-    known = _disc(0.25 * min(PRIOR_GRID.extent_mm))
+    known = _disc(0.3 * min(PRIOR_GRID.extent_mm))
     outside = ~known.expand(problem.x_mu.shape)
     cut = torch.where(known, problem.x_mu, torch.nan)  # what is not known is not read
     first = edge_fill(cut, known, PRIOR_GRID.spacing_mm)
     found = complete_slices(make_inferer(), prior, cut, known, prior_weight=0.0)
     assert torch.allclose(found.x_mu[~outside], problem.x_mu[~outside], rtol=1e-6)
     error, at_first = ((x_mu - problem.x_mu)[outside].abs().mean() for x_mu in (found.x_mu, first))
-    assert error < 0.05 * at_first
+    assert error < 0.1 * at_first
     assert (found.trace.diff(dim=0) <= 0).all()
     assert found.misfit.shape == (2,)
 
