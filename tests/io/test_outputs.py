@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from latentct.errors import InputError
@@ -28,16 +30,48 @@ def test_an_interruption_leaves_what_was_there(tmp_path, error):
     assert names(tmp_path) == ["scan.npy"] and output.read_text() == "old"
 
 
-def test_overwriting_replaces_file_and_folder_alike(tmp_path):
+def test_overwriting_replaces_the_whole_folder_but_never_one_by_a_file(tmp_path):
     output = tmp_path / "out"
     for name in ("old", "new"):
         with whole_output(output, overwrite=True) as partial:
             partial.mkdir()
             (partial / name).write_text(name)
     assert names(tmp_path) == ["out", "out/new"]
-    with whole_output(output, overwrite=True) as partial:
+    refusal = pytest.raises(InputError, match="is a folder and is not replaced by a file")
+    with refusal, whole_output(output, overwrite=True) as partial:
         partial.write_text("file")
-    assert names(tmp_path) == ["out"]
+    assert names(tmp_path) == ["out", "out/new"]
+
+
+def test_a_folder_comes_back_where_the_new_one_cannot_be_moved(tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "old").write_text("old")
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.parent.name == "new":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with pytest.raises(KeyboardInterrupt), whole_output(output, overwrite=True) as partial:
+        partial.mkdir()
+        monkeypatch.setattr(Path, "rename", fail)
+    assert names(tmp_path) == ["out", "out/old"]
+
+
+def test_folders_that_were_made_for_nothing_go(tmp_path):
+    with pytest.raises(KeyboardInterrupt), whole_output(tmp_path / "deep" / "er" / "out"):
+        raise KeyboardInterrupt
+    with pytest.raises(InputError, match="cannot be written"), whole_output(tmp_path / "deep" / ("x" * 300)):
+        pass
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_place_without_a_name_is_refused(name):
+    with pytest.raises(InputError, match="no name of its own"):
+        check_output(Path(name), overwrite=True)
 
 
 def test_nothing_is_replaced_unasked(tmp_path):

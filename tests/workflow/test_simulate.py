@@ -171,6 +171,7 @@ def turned(image: CTImage, angle_rad: float) -> CTImage:
         (body_image(), {"task": "sparse-view", "n_views": 100000}, "leaves the complete scan"),
         (body_image(), {"task": "spiral"}, "choose one of none, truncation"),
         (body_image(), {"photons": math.nan}, "--photons is nan"),
+        (body_image(), {"photons": 1.0}, "--photons is 1, but 100 to"),
         (turned(body_image(), 0.2), {}, "tilted gantry"),
         (body_image(Grid((3, 12, 40), (4.0, 4.0, 4.0))), {}, "at least 16 x 16"),
         (body_image(Grid((2, 40, 40), (4.0, 90.0, 90.0))), {}, "correct the spacing"),
@@ -180,6 +181,12 @@ def test_bad_settings_are_refused(image, settings, words):
     with pytest.raises(InputError, match=words) as refusal:
         prepare_simulation(image, **settings)
     assert "\n" not in str(refusal.value)
+
+
+def test_what_no_file_may_hold_is_refused():
+    image = body_image()
+    with pytest.raises(InputError, match=r"line integrals up to .*; correct its HU"):
+        simulate(prepare_simulation(replace(image, x_hu=image.x_hu + 30_000)))
 
 
 def test_scans_that_cannot_be_are_refused():

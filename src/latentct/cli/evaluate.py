@@ -9,6 +9,9 @@ import typer
 if TYPE_CHECKING:
     from latentct.workflow.evaluate import Evaluation
 
+LINE = 100
+"""Characters of a line that goes into a file."""
+
 METRICS = {
     "mae_hu": ("MAE [HU]", 1),
     "rmse_hu": ("RMSE [HU]", 1),
@@ -79,7 +82,8 @@ def _print(found: "Evaluation") -> None:
             of = scores[metric]
             numbers = [_shown(of[key], digits) for key in ("mean", "sd", "ci95")]
             table.add_row("" if i else name, label, *numbers, str(of["n_slices"]))
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    console.print(table, width=console.width if console.is_terminal else LINE)
     low, high = found.hu_range
     size = " x ".join(map(str, found.shape))
     words = [f"{size} voxels; PSNR and SSIM in the range [{low:g}, {high:g}] HU, all else without a range."]

@@ -16,6 +16,7 @@ from latentct.errors import InputError
 from latentct.geometry import Grid
 from latentct.geometry.masks import field_of_measurement_mask
 from latentct.io.image import CTImage
+from latentct.io.sizes import check_free
 from latentct.metrics import mae_hu, masked_mean, psnr, rmse_hu, ssim, summarise
 from latentct.workflow.evaluate_images import counted_voxels, image_hash, refuse_other_grid
 from latentct.workflow.parts import Progress, parts_of
@@ -87,10 +88,11 @@ def evaluate(
         progress: Shows how far it is.
 
     Raises:
-        InputError: The images do not have the same voxels, or a number does not make sense.
+        InputError: The images do not have the same voxels, a number does not make sense, or there is no memory.
     """
     _check(hu_range, region, field_mm)
     refuse_other_grid(result, reference)
+    check_free(12 * reference.x_hu.size, "comparing the images takes", "give fewer slices")
     counted = counted_voxels(result, reference)
     regions = {name: mask & counted for name, mask in _regions(reference, region, field_mm).items()}
     parts: dict[str, list[dict[str, Tensor]]] = {name: [] for name in regions}

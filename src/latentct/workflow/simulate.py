@@ -14,7 +14,7 @@ from latentct.errors import InputError
 from latentct.findings import find
 from latentct.geometry import Grid, Scan, Scan2D
 from latentct.io.image import CTImage
-from latentct.io.projections import Projections
+from latentct.io.projections import RANGE, Projections
 from latentct.io.scan_geometry import ScanGeometry
 from latentct.io.sizes import check_free
 from latentct.projectors import Projector, make_projector
@@ -28,7 +28,7 @@ from latentct.workflow.simulate_metal import METAL_PHOTONS, Implant, metal_scann
 TASKS = ("none", "truncation", "metal", "limited-angle", "sparse-view")
 WAVE = 16
 """Slices that are projected together."""
-MOST_PHOTONS = 1e12
+FEWEST_PHOTONS, MOST_PHOTONS = 100.0, 1e12
 AIR_HU = -1000.0
 
 
@@ -84,8 +84,10 @@ def prepare_simulation(
     """
     if task not in TASKS:
         raise InputError(f"--task is {task!r}, which is not known; choose one of {', '.join(TASKS)}.")
-    if photons is not None and not 1 <= photons <= MOST_PHOTONS:
-        raise InputError(f"--photons is {photons:g}, but 1 to {MOST_PHOTONS:g} a ray are expected; correct it.")
+    if photons is not None and not FEWEST_PHOTONS <= photons <= MOST_PHOTONS:
+        raise InputError(
+            f"--photons is {photons:g}, but {FEWEST_PHOTONS:g} to {MOST_PHOTONS:g} a ray are expected; correct it."
+        )
     grid, complete = image_grid(image), complete_geometry(image, given)
     _check_memory(grid, complete.scan)
     scan = incomplete_scan(complete.scan, task, field_mm, arc_deg, n_views)
@@ -110,6 +112,9 @@ def simulate(simulation: Simulation, progress: Progress = iter) -> Projections:
     Args:
         simulation: What is scanned and how.
         progress: Shows how far it is.
+
+    Raises:
+        InputError: The image attenuates more than a file of line integrals may hold.
     """
     geometry, n_slices = simulation.geometry, len(simulation.x_hu)
     if geometry.image is None:
@@ -119,7 +124,13 @@ def simulate(simulation: Simulation, progress: Progress = iter) -> Projections:
         projector = make_projector(geometry.image, geometry.scan)
         waves = parts_of(n_slices, WAVE)
         parts = [_measured(simulation, projector, part, as_volume=False) for part in progress(waves)]
-    return Projections(np.concatenate(parts), geometry)
+    y = np.concatenate(parts)
+    if y.max() > RANGE[1]:
+        raise InputError(
+            f"the image gives line integrals up to {y.max():.3g}, but at most {RANGE[1]:g} are expected of a patient; "
+            "correct its HU or its spacing."
+        )
+    return Projections(y, geometry)
 
 
 def _measured(simulation: Simulation, projector: Projector, part: slice, as_volume: bool) -> NDArray[np.float32]:
