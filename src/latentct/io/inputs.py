@@ -26,7 +26,8 @@ def read_input(source: str | os.PathLike[str] | SeriesSummary, series: int | Non
 
     Args:
         source: NIfTI file; file or folder of projections, see `latentct.io.projections`; else a folder or file of
-            DICOM, or one of the series that `latentct.io.dicom.find_series` listed, whose headers are not read again.
+            DICOM, images or DICOM-CT-PD, or one of the series that `latentct.io.dicom.find_series` listed, whose
+            headers are not read again.
         series: which DICOM series, see `latentct.io.dicom.read_series`; of other input there is none to choose.
 
     Raises:
@@ -60,6 +61,10 @@ def is_dicom(path: Path) -> bool:
 
 
 def _read_dicom(series: SeriesSummary) -> CTImage | Projections:
+    if series.kind == "CT projections":
+        from latentct.io.dicom.ct_pd import read_ct_pd
+
+        return read_ct_pd(series)
     from latentct.io.dicom import read_series
 
     return read_series(series)

@@ -13,6 +13,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from latentct.errors import InputError
+from latentct.io.dicom.ct_pd_elements import is_projection, reduced
 
 HU_TYPES = ("", "HU", "US")  # RescaleType; US is "unspecified", which scanners write for HU
 _PREAMBLE = 128
@@ -40,7 +41,7 @@ def quiet() -> Iterator[None]:
 
 
 def read_header(path: Path) -> Dataset | None:
-    """Read the header of a file, without its pixels and without private elements.
+    """Read the header of a file, without its pixels and without private elements but for those of DICOM-CT-PD.
 
     Returns:
         The header, or None where the file is not DICOM.
@@ -137,5 +138,7 @@ def _parsed(path: Path) -> Dataset:
             "convert it to Explicit VR Little Endian."
         )
     header = dcmread(path, stop_before_pixels=True)
+    if is_projection(header):
+        return reduced(header)
     header.remove_private_tags()
     return header

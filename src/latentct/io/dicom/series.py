@@ -16,10 +16,12 @@ from pydicom.uid import (
 )
 
 from latentct.errors import InputError
+from latentct.io.dicom.ct_pd_elements import is_projection
 from latentct.io.dicom.headers import HU_TYPES, read_header, shown, sop_class, text
 
 _CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-READABLE = ("CT",)
+PROJECTIONS = "CT projections"
+READABLE = ("CT", PROJECTIONS)
 """The kinds of series that become a scan."""
 _DIRECTORY = MediaStorageDirectoryStorage
 
@@ -30,7 +32,8 @@ class SeriesSummary:
 
     Attributes:
         number: Its place in the list of the folder, from 1; what `read_series` takes.
-        kind: "CT", "localizer", "CT map" (a derived CT of other values than HU), or "not CT".
+        kind: "CT", "CT projections" (DICOM-CT-PD), "localizer", "CT map" (a derived CT of other values
+            than HU), or "not CT".
         series_number: Number that the scanner gave, or None.
         n_images: Files, or frames of enhanced files.
         shape: (rows, columns) of the first image, or None where it has none.
@@ -77,7 +80,7 @@ def find_series(folder: str | os.PathLike[str]) -> list[SeriesSummary]:
     if not groups:
         raise InputError(f"{shown(Path(folder))} holds no DICOM file; give the folder of a CT series.")
     found = [_summary(0, kind, uid, files) for (uid, kind), files in groups.items()]
-    found.sort(key=lambda one: (one.kind != "CT", one.series_number or 0, one.uid, one.kind))
+    found.sort(key=lambda one: (one.kind not in READABLE, one.series_number or 0, one.uid, one.kind))
     return [_summary(place, one.kind, one.uid, list(one.files)) for place, one in enumerate(found, 1)]
 
 
@@ -132,6 +135,8 @@ def _is_regular(path: Path) -> bool:
 
 
 def _kind(header: Dataset) -> str:
+    if is_projection(header):
+        return PROJECTIONS
     if sop_class(header) not in _CT_CLASSES or text(header, "Modality") not in ("CT", ""):
         return "not CT"
     if "LOCALIZER" in text(header, "ImageType").upper():
