@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from latentct.errors import InputError
 from latentct.io.files import whole_file
-from latentct.io.numpy_files import geometry_beside
+from latentct.io.numpy_files import geometry_beside, refuse_no_numbers
+from latentct.io.plain_yaml import LONGEST_TEXT
+from latentct.io.quiet import refusing
 from latentct.io.scan_geometry import ScanGeometry, read_geometry, read_geometry_file
 from latentct.io.sizes import check_memory, check_shape
 
 SUFFIXES = (".h5", ".hdf5")
 LONGEST_ATTRIBUTE = 1 << 15
 """Bytes of the longest text that is written as an attribute, which HDF5 limits to 64 kB."""
-LONGEST_TEXT = 1 << 26
-"""Bytes of the largest geometry that is read, some hundred thousand views."""
 
 
 def read_hdf5(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
@@ -32,11 +32,8 @@ def read_hdf5(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
     """
     import h5py  # type: ignore[import-untyped]
 
-    try:
-        with h5py.File(path, "r") as file:
-            return _content(file, path)
-    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:  # h5py has no error of its own
-        raise InputError(f"{path} cannot be read as an HDF5 file ({error}); write it anew.") from error
+    with refusing(f"{path} cannot be read as an HDF5 file", "write it anew"), h5py.File(path, "r") as file:
+        return _content(file, path)
 
 
 def write_hdf5(path: Path, y: NDArray[np.float32], geometry: str) -> None:
@@ -55,23 +52,31 @@ def write_hdf5(path: Path, y: NDArray[np.float32], geometry: str) -> None:
 def _content(file: Any, path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
     import h5py
 
-    dataset = file.get("projections")
+    dataset = file.get("projections") if _is_own(file, "projections") else None
     if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
         raise InputError(f"{path} holds no dataset 'projections'; put the array (views, rows, columns) there.")
     geometry = _geometry(file, dataset, path)
     name = f"projections {path}"
     check_shape(dataset.shape or (), geometry, name)
-    if dataset.dtype.kind not in "iuf":
-        raise InputError(f"{name} hold values that are not numbers; write them as float32.")
+    refuse_no_numbers(dataset.dtype, path)
     check_memory(dataset.shape, name)
     return geometry, dataset[()]
 
 
 def _geometry(file: Any, dataset: Any, path: Path) -> ScanGeometry:
-    for holder in (dataset.attrs, file.attrs, file):
+    for holder in (dataset.attrs, file.attrs):
         if "geometry" in holder:
             return read_geometry(_text(holder["geometry"], path), f"in {path}")
+    if _is_own(file, "geometry"):
+        return read_geometry(_text(file["geometry"], path), f"in {path}")
     return read_geometry_file(geometry_beside(path))
+
+
+def _is_own(file: Any, name: str) -> bool:
+    """Whether a file has an object of its own by a name: links may lead to other files, to pipes or in a ring."""
+    import h5py
+
+    return isinstance(file.get(name, getlink=True), h5py.HardLink)
 
 
 def _text(stored: Any, path: Path) -> str:

@@ -95,6 +95,8 @@ def read_pixels(image: MetaImage) -> NDArray[Any]:
         InputError: there are fewer or more than the header says.
     """
     expected = math.prod(image.shape) * image.dtype.itemsize
+    if not image.data.is_file():
+        raise InputError(f"the pixels of {image.path} are missing; put the file that its header names beside it.")
     try:
         with image.data.open("rb") as file:
             file.seek(image.start)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,15 @@ from numpy.typing import NDArray
 
 from latentct.errors import InputError
 from latentct.geometry import Grid
+from latentct.io.quiet import refusing
+from latentct.io.sizes import check_memory
 
 SUFFIXES = (".nii", ".nii.gz")
+SPACINGS_MM = (1e-3, 1000.0)
+MAX_POSITION_MM = 1e5
+LARGEST_HU = 1e6
+MIN_VOLUME = 0.1
+"""Of the cell that three unit vectors along the axes span; 1 at right angles."""
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -30,9 +38,10 @@ def read_info(path: str | os.PathLike[str]) -> NiftiInfo:
     Raises:
         InputError: If the file is missing, is not NIfTI, or does not hold one 3-D volume.
     """
-    image = _to_spl(_open(path), path)
-    depth, height, width = (int(n) for n in image.shape)
-    dz, dy, dx = (round(float(size), 4) for size in image.header.get_zooms()[:3])
+    image = _open(path)
+    axes = _turn(image.affine, "SPL")[:, 0].argsort()
+    depth, height, width = (image.shape[axis] for axis in axes)
+    dz, dy, dx = (round(float(image.header.get_zooms()[axis]), 4) for axis in axes)
     return NiftiInfo((depth, height, width), (dz, dy, dx))
 
 
@@ -44,13 +53,19 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], NDAr
         from voxel indices (z, y, x) to LPS mm in the order (x, y, z).
 
     Raises:
-        InputError: If the file is missing, is not NIfTI, or does not hold one finite 3-D volume.
+        InputError: If the file is missing, is not NIfTI, does not hold one finite 3-D volume, or one that is too large.
     """
-    image = _to_spl(_open(path), path)
-    x_hu = np.asarray(image.dataobj, dtype=np.float32)
-    if not np.isfinite(x_hu).all():
+    image = _open(path)
+    check_memory(image.shape, f"the voxels of {os.fspath(path)}")
+    with _parsing(path):
+        if len(image.shape) > 3:
+            image = image.slicer[(..., *([0] * (len(image.shape) - 3)))]
+        image = image.as_reoriented(_turn(image.affine, "SPL"))
+        x_hu = np.asarray(image.dataobj, dtype=np.float32)
+    if not (x_hu.min() >= -LARGEST_HU and x_hu.max() <= LARGEST_HU):  # nor NaN
         raise InputError(
-            f"{os.fspath(path)} holds values that are not finite; replace NaN and infinity by HU, e.g. -1000 for air."
+            f"{os.fspath(path)} holds values that are not finite or beyond {LARGEST_HU:g} HU; replace them by HU, e.g. "
+            "-1000 for air."
         )
     return x_hu, LPS_FROM_RAS @ image.affine
 
@@ -102,32 +117,40 @@ def has_nifti_suffix(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(SUFFIXES)
 
 
+def _parsing(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+    return refusing(f"{os.fspath(path)} cannot be read as NIfTI", "give a whole .nii or .nii.gz file", "nibabel.global")
+
+
 def _open(path: str | os.PathLike[str]) -> Any:
+    """Read the header of a volume; trailing axes of length one may be left."""
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - a name that is too long is no file either
         raise InputError(f"{os.fspath(path)} does not exist; give the path of a NIfTI file.")
-    try:
-        return nib.load(os.fspath(path))
-    except (ImageFileError, OSError, EOFError) as error:
+    with _parsing(path):
+        image: Any = nib.load(os.fspath(path))
+        shape, numbers, affine = tuple(image.shape), image.get_data_dtype(), image.affine
+    if len(shape) < 3 or set(shape[3:]) - {1} or min(shape) < 1:
         raise InputError(
-            f"{os.fspath(path)} cannot be read as NIfTI ({error}); give a .nii or .nii.gz file."
-        ) from error
-
-
-def _to_spl(image: Any, path: str | os.PathLike[str]) -> Any:
-    """Turn and flip the stored axes to S, P, L; trailing axes of length one are dropped."""
-    shape = tuple(image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3:
-        raise InputError(
-            f"{os.fspath(path)} has shape {tuple(image.shape)} but one 3-D volume is expected; split or stack it first."
+            f"{os.fspath(path)} has shape {shape} but one 3-D volume is expected; split or stack it first."
         )
-    if len(image.shape) > 3:
-        image = image.slicer[(..., *([0] * (len(image.shape) - 3)))]
-    return image.as_reoriented(_turn(image.affine, "SPL"))
+    if numbers.kind not in "iuf":
+        raise InputError(f"{os.fspath(path)} holds voxels that are not numbers; write HU as int16 or float32.")
+    _check_world(affine, path)
+    return image
+
+
+def _check_world(affine: NDArray[np.float64], path: str | os.PathLike[str]) -> None:
+    low_mm, high_mm = SPACINGS_MM
+    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (np.isfinite(affine).all() and spacing_mm.min() >= low_mm and spacing_mm.max() <= high_mm):
+        raise InputError(
+            f"{os.fspath(path)} has an affine whose voxels are not {low_mm:g} to {high_mm:g} mm wide; export it again."
+        )
+    if abs(np.linalg.det(affine[:3, :3] / spacing_mm)) < MIN_VOLUME or np.abs(affine[:3, 3]).max() > MAX_POSITION_MM:
+        raise InputError(
+            f"{os.fspath(path)} has an affine whose axes coincide, or that lies beyond any scanner; export it again."
+        )
 
 
 def _turn(affine: NDArray[np.float64], codes: str) -> NDArray[np.float64]:

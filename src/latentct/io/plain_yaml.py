@@ -8,6 +8,8 @@ import yaml
 
 DEEPEST = 20
 """Levels of nesting; parsers take time with the square of it."""
+LONGEST_TEXT = 1 << 21
+"""Characters, of some thousand views by vectors or a hundred thousand angles; a parser takes half a minute for them."""
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -32,7 +34,9 @@ def load(text: str) -> Any:
     """Return the values of a text.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or not plain.
+        yaml.YAMLError: it is no YAML, not plain, or too long.
         ValueError: it holds a date that cannot be.
     """
+    if len(text) > LONGEST_TEXT:
+        raise yaml.MarkedYAMLError(problem=f"more than {LONGEST_TEXT} characters are not read")
     return yaml.load(text, Loader=PlainLoader)

@@ -48,7 +48,7 @@ def read_rtk(path: Path, mu_water: float) -> tuple[ScanGeometry, NDArray[Any]]:
     Raises:
         InputError: a part is missing or bad, the files differ in their panel, or files and geometry differ.
     """
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES) if path.is_dir() else [path]
+    files = sorted(f for f in path.iterdir() if f.suffix in SUFFIXES and f.is_file()) if path.is_dir() else [path]
     if not files:
         raise InputError(f"folder {path} holds no {' or '.join(SUFFIXES)} file; put the projections there.")
     panels = [read_header(file) for file in files]

@@ -14,6 +14,7 @@ The format is in `geometry.schema.json` beside this file, the sections of slices
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -145,7 +146,10 @@ def _parsed(text: str, name: str) -> dict[str, Any]:
             f"geometry {name} has {' and '.join(found) or 'none'} of the sections {', '.join(_SECTIONS)}, but one is "
             "expected; describe one scan."
         )
-    broken = best_match(_validator().iter_errors(content))
+    try:
+        broken = best_match(_validator().iter_errors(content))
+    except ValueError:  # Python shows no integer of thousands of digits
+        broken, content = None, {"number": math.inf}
     if broken is not None:
         raise InputError(
             f"geometry {name} breaks the schema at {broken.json_path}: {_rule(broken)}; correct that entry."

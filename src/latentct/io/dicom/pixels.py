@@ -79,7 +79,9 @@ def check_decoder(path: Path, header: Dataset) -> None:
 def to_hu(one: Slice, stored: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return a slice in HU and where it is padding."""
     low, high = one.padding or (1, 0)
-    return (stored * one.slope + one.intercept).astype(np.float32), (stored >= low) & (stored <= high)
+    with np.errstate(over="ignore"):  # who reads all slices refuses what is not finite
+        x_hu = (stored * one.slope + one.intercept).astype(np.float32)
+    return x_hu, (stored >= low) & (stored <= high)
 
 
 def same_pixels(slices: list[Slice]) -> bool:

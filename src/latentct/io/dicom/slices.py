@@ -12,6 +12,8 @@ from latentct.io.dicom.headers import HU_TYPES, damaged, floats, has_value, inte
 
 MAX_FRAMES = 100_000
 MAX_POSITION_MM = 1e5
+MIN_SPACING_MM = 1e-3
+MAX_SLOPE, MAX_INTERCEPT_HU = 100.0, 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,10 @@ def slices_of(path: Path, header: Dataset) -> list[Slice]:
 
 def _slice(path: Path, frame: int, header: Dataset, values: Dataset) -> Slice:
     row_mm, column_mm = floats(values, "PixelSpacing", 2, path)
-    if not (0 < row_mm < 1000 and 0 < column_mm < 1000):
-        raise InputError(f"{shown(path)} has a PixelSpacing of {row_mm:g} x {column_mm:g} mm; it must be above 0.")
+    if not (min(row_mm, column_mm) >= MIN_SPACING_MM and max(row_mm, column_mm) < 1000):
+        raise InputError(
+            f"{shown(path)} has a PixelSpacing of {row_mm:g} x {column_mm:g} mm; it must be above {MIN_SPACING_MM:g}."
+        )
     directions = np.array(floats(values, "ImageOrientationPatient", 6, path)).reshape(2, 3)
     lengths = np.linalg.norm(directions, axis=1)
     if np.abs(lengths - 1).max() > 1e-2 or abs(directions[0] @ directions[1]) > 1e-2:
@@ -81,6 +85,8 @@ def _slice(path: Path, frame: int, header: Dataset, values: Dataset) -> Slice:
     slope, intercept = (floats(values, key, 1, path)[0] for key in ("RescaleSlope", "RescaleIntercept"))
     if slope == 0:
         raise InputError(f"{shown(path)} has a RescaleSlope of 0; HU cannot be told from its pixels: export it again.")
+    if abs(slope) > MAX_SLOPE or abs(intercept) > MAX_INTERCEPT_HU:
+        raise InputError(f"{shown(path)} has a rescale of {slope:g} and {intercept:g}, beyond any HU; export it again.")
     return Slice(
         path, frame, header, values,
         shape=(integer(header, "Rows", path), integer(header, "Columns", path)),
