@@ -112,7 +112,8 @@ def _read_view(scan: ProjectionScan, path: Path, header: Dataset) -> np.ndarray:
     slope, intercept = (floats(header, key, 1, path)[0] for key in ("RescaleSlope", "RescaleIntercept"))
     stored = _stored(path, header).reshape(stored_shape)
     rows = stored if stored_shape == shape else stored.T
-    y = rows.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused when all is read
+        y = rows * np.float32(slope) + np.float32(intercept)
     return np.ascontiguousarray(y[:: scan.sense, :: scan.sense])
 
 

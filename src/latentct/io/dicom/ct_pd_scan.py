@@ -34,6 +34,7 @@ from latentct.io.dicom.headers import integer, shown, text
 SENSES = {"HFS": 1, "FFS": -1}
 """Whether columns grow to the patient's left and rows to the head, by PatientPosition."""
 SAME_MM, SAME_RAD = 0.02, 2e-5
+LARGEST_MM, WIDEST_RAD = 1e4, 2.5
 MU_WATER = (0.01, 0.04)
 _COMMON = (
     *("NumberofDetectorRows", "NumberofDetectorColumns", "DetectorElementTransverseSpacing"),
@@ -81,8 +82,8 @@ def scan_of(files: Sequence[File]) -> ProjectionScan:
     position = text(first, "PatientPosition").upper()
     if position not in SENSES:
         raise InputError(
-            f"{shown(path)} has the PatientPosition {position or 'of nobody'!r}, but the axes of its projections are "
-            f"known for {' and '.join(SENSES)} only; give a scan of a supine patient."
+            f"{shown(path)} has the PatientPosition {position!r}, but the axes of projections are known for "
+            f"{' and '.join(SENSES)} only; give a scan of a supine patient."
         )
     (mu_water,) = _numbers(path, first, "WaterAttenuationCoefficient", 1)
     if not MU_WATER[0] < mu_water < MU_WATER[1]:
@@ -133,24 +134,28 @@ def _helix(files: Sequence[File], sense: int) -> Helix:
         _numbers(path, first, name, 1)[0]
         for name in ("DetectorElementAxialSpacing", "DetectorElementTransverseSpacing", "ConstantRadialDistance")
     )
-    sod_mm = float(radius_mm.mean())
-    if not (min(n_rows, n_columns) > 0 and min(dv_mm, du_mm) > 0 and 0 < sod_mm < sdd_mm < 1e4):
-        raise InputError(f"{shown(path)} has no detector that could be: {n_rows} x {n_columns} elements of "
-                         f"{dv_mm:g} x {du_mm:g} mm, at {sod_mm:g} and {sdd_mm:g} mm; export it again.")  # fmt: skip
+    sod_mm, spots = float(radius_mm.mean()), _spots(path, shifts, sense)
     column, row = _numbers(path, first, "DetectorCentralElement", 2)
     if text(first, "Manufacturer").upper().startswith("GE"):
         column = n_columns - column
+    if not (
+        min(n_rows, n_columns, dv_mm, du_mm) > 0
+        and 0 < sod_mm < sdd_mm < LARGEST_MM
+        and n_columns * du_mm < sdd_mm * WIDEST_RAD
+        and 0 <= column <= n_columns + 1
+        and 0 <= row <= n_rows + 1
+        and all(abs(spot.radial_mm) + abs(spot.z_mm) + sod_mm * abs(spot.angle_rad) < sod_mm / 10 for spot in spots)
+    ):
+        raise InputError(
+            f"{shown(path)} describes {n_rows} x {n_columns} elements of {dv_mm:g} x {du_mm:g} mm with the central one "
+            f"at ({column:g}, {row:g}), {sod_mm:g} mm before the axis and {sdd_mm:g} mm from the focus, which is no CT "
+            "scanner; export it again."
+        )
+    middle_mm = (sense * ((n_rows + 1) / 2 - row) * dv_mm, sense * ((n_columns + 1) / 2 - column) * du_mm)
     return Helix(
-        tuple(-sense * phi_rad),
-        tuple(-sense * z_mm),
-        (n_rows, n_columns),
-        (dv_mm, du_mm),
-        sod_mm,
-        sdd_mm,
-        (sense * ((n_rows + 1) / 2 - row) * dv_mm, sense * ((n_columns + 1) / 2 - column) * du_mm),
-        _value(path, first, "DetectorShape") == "CYLINDRICAL",
-        _spots(path, shifts, sense),
-    )
+        tuple(-sense * phi_rad), tuple(-sense * z_mm), (n_rows, n_columns), (dv_mm, du_mm), sod_mm, sdd_mm, middle_mm,
+        curved=_value(path, first, "DetectorShape") == "CYLINDRICAL", spots=spots,
+    )  # fmt: skip
 
 
 def _check_course(
