@@ -25,8 +25,9 @@ TASKS = ("limited-angle", "sparse-view", "metal", "truncation")
 
 COVER_MM = 512.0
 """Diameter of the circle about the axis that a cut body is completed in: the field of the priors."""
-FEWEST_SHARE = 1 / 3
-"""Share of the views that the bins need below which there are few."""
+FEWEST_SHARE = 0.4
+"""Share of the views that the bins need below which there are few. On slices of six training and validation patients
+completing the views lowers the error by 15 to 65 % just below it, and by less and less above."""
 SHORT_SHARE = 1 / 6
 """Share of the arc that must be missing for few views to be a short arc before all."""
 LEAST_METAL_MM2 = 10.0

@@ -57,6 +57,15 @@ class LatentPriorTV:
         Raises:
             TypeError: the scan is no parallel or fan beam.
         """
+        y_hat = self.completed(x_prior_mu, y, projector, ray_mask)
+        return fbp(y_hat, projector.grid, plane_scan(projector), self.filter_name)
+
+    def completed(self, x_prior_mu: Tensor, y: Tensor, projector: Projector, ray_mask: Tensor) -> Tensor:
+        """Return the line integrals (B, 1, A, U) that the refinement of a prior image is reconstructed from.
+
+        Raises:
+            TypeError: the scan is no parallel or fan beam.
+        """
         scan = plane_scan(projector)
         x_mu = tv(
             y,
@@ -69,5 +78,4 @@ class LatentPriorTV:
             x_prior=x_prior_mu,
             prior_share=self.prior_share,
         )
-        y_hat = complete_rays(y, projector(x_mu), ray_mask, scan)
-        return fbp(y_hat, projector.grid, scan, self.filter_name)
+        return complete_rays(y, projector(x_mu), ray_mask, scan)

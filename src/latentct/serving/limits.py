@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from latentct.errors import InputError
-from latentct.geometry import Scan, Scan2D
+from latentct.geometry import FanBeam, Grid, Scan, Scan2D
 
 MAX_MB = 256
 """Content of a request in 10^6 bytes, as it comes and decoded, unless `LATENTCT_SERVE_MAX_MB` says otherwise."""
@@ -73,6 +73,16 @@ def check_detector(scan: Scan2D, name: str) -> None:
     if abs(scan.offset_mm) > scan.n_bins * scan.bin_mm / 2:
         raise InputError(
             f"{name} has offset_mm {scan.offset_mm:g}, so that no ray passes the rotation axis; give it in mm."
+        )
+
+
+def check_source(scan: Scan2D, grids: Iterable[Grid], name: str) -> None:
+    """Refuse a source within the pixels of slices about the axis, from where no ray goes through all of them."""
+    radius_mm = max(math.hypot(*grid.extent_mm) for grid in grids) / 2
+    if isinstance(scan, FanBeam) and scan.sod_mm <= radius_mm:
+        raise InputError(
+            f"{name} has sod_mm {scan.sod_mm:g}, but the source must stand outside the image, more than "
+            f"{radius_mm:.0f} mm from the axis; give the distance in mm."
         )
 
 

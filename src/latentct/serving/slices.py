@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from latentct.correction.metal import reinsert_metal
 from latentct.engines import ScanPrepareBatch
 from latentct.engines.measurement import Measurement
 from latentct.errors import InputError
-from latentct.geometry import FanBeam, Grid, Scan2D
+from latentct.geometry import Grid, Scan2D
 from latentct.inferers import LatentReconstructionInferer
 from latentct.io.nifti import LPS_FROM_RAS, grid_affine_lps_mm
 from latentct.io.projections import Projections
@@ -25,7 +24,7 @@ from latentct.projectors import make_projector
 from latentct.recon import fbp, plane_scan
 from latentct.serving.correction import Correction, at_energy, image_hu, spread_hu
 from latentct.serving.image import preprocessed
-from latentct.serving.limits import MAX_PIXELS, check_count, check_detector, check_size
+from latentct.serving.limits import MAX_PIXELS, check_count, check_detector, check_size, check_source
 from latentct.simulate import truncate
 from latentct.tasks import Metal
 
@@ -59,12 +58,7 @@ class SliceCorrector:
         check_detector(scan, name)
         image = geometry.image or self.grid
         check_count(max(image.shape), MAX_PIXELS, "pixels along a side of the image", name)
-        radius_mm = max(math.hypot(*grid.extent_mm) for grid in (image, self.grid)) / 2
-        if isinstance(scan, FanBeam) and scan.sod_mm <= radius_mm:
-            raise InputError(
-                f"{name} has sod_mm {scan.sod_mm:g}, but the source must stand outside the image, more than "
-                f"{radius_mm:.0f} mm from the axis; give the distance in mm."
-            )
+        check_source(scan, (image, self.grid), name)
 
     def correct(self, projections: Projections, ray_mask: NDArray[np.bool_] | None) -> Correction:
         """Correct line integrals (S, A, U), onto the pixels that the geometry asks for or those of the prior.
