@@ -80,7 +80,11 @@ INCOMPLETE = [
     (fan(140, 140), ("limited-angle",), "cover 140 degrees"),
     (parallel(20), ("sparse-view",), "Views are few: 20"),
     (fan(30), ("sparse-view",), "Views are few: 30"),
-    (narrow(parallel(), -75, 75), ("truncation",), "goes on beside the detector in 100 % of the views"),
+    (
+        narrow(parallel(), -75, 75),
+        ("truncation",),
+        "The body, or the table, goes on beside the detector in 100 % of the views",
+    ),
     (narrow(fan(), -75, 75), ("truncation",), "goes on beside"),
     (narrow(fan(), -120, 120), ("truncation",), "goes on beside"),
     (narrow(fan(), -20, 110), ("truncation",), "goes on beside"),

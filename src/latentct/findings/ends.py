@@ -12,9 +12,9 @@ from latentct.geometry import Scan2D
 from latentct.geometry.arc import arc_of
 from latentct.geometry.completion import bin_at_axis_mm
 
-AIR_MM = 10.0
-"""Rays through less water than this see air, a blanket or the edge of a table; one that cuts a body by a tenth of a
-millimetre meets more of it."""
+AIR_MM = 30.0
+"""Rays through less water than this see air, a blanket or the rim of a table: in real slices scanned to their whole
+width up to 20 mm. A body of 400 mm that is cut by half a millimetre has more at the end."""
 END_BINS = 2
 LEAST_SHARE = 0.02
 """Share of the views of a slice in which a body must be cut; fewer are a hand, a cable, or noise."""

@@ -133,7 +133,7 @@ class RayFindings:
     def _ends(self) -> str:
         if not self.ends.is_cut:
             return "The body ends before the detector does."
-        return f"The body goes on beside the detector in {100 * self.ends.cut_share:.0f} % of the views."
+        return f"The body, or the table, goes on beside the detector in {100 * self.ends.cut_share:.0f} % of the views."
 
     def _metal(self) -> str:
         n_slices, n_metal = len(self.metal_mm2), int((self.metal_mm2 > 0).sum())
