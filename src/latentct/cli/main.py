@@ -8,6 +8,7 @@ import typer
 from latentct import __version__
 from latentct.cli import (
     bundles,
+    correct,
     evaluate,
     info,
     manifest,
@@ -32,6 +33,7 @@ _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(bundles.app, name="bundles")
 app.command()(info.info)
+app.command()(correct.correct)
 app.command()(simulate.simulate)
 app.command()(reconstruct.reconstruct)
 app.command()(evaluate.evaluate)

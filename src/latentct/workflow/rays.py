@@ -141,6 +141,18 @@ class CorrectedRays:
         volume = Grid((self.n_slices, *shape), (geometry.slice_mm, *spacing_mm), (0.0, y_mm, x_mm))
         return grid_affine_lps_mm(volume, geometry.isocenter_mm)
 
+    def before(self, slices: slice) -> FloatArray:
+        """Return the classical reconstruction of the measured rays, (S, H, W) in HU."""
+        measured = self.findings.completion.embed(self._projections.y[slices])
+        y = at_energy(measured, self._projections.geometry.mu_water, self._corrector.mu_water)[:, None]
+        x_mu = first_reconstruction(y, self._measured.cpu(), self.image, self.scan, self._corrector.mu_water)
+        return mu_to_hu(x_mu, self._corrector.mu_water)[:, 0].numpy()
+
+    def measured(self, slices: slice) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Return the measured rays within the complete scan, (S, A, U), and which they are."""
+        y = self.findings.completion.embed(self._projections.y[slices])
+        return y, np.broadcast_to(self.findings.completion.ray_mask, y.shape)
+
     def correct(self, slices: slice) -> SliceResults:
         """Correct the slices of a range; see `SliceMethod`."""
         measured = self.findings.completion.embed(self._projections.y[slices])

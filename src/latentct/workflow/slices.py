@@ -21,17 +21,17 @@ class SliceResults:
         x_hu: corrected slices in HU, (S, H, W).
         synthesised: share of the rays through each pixel that were synthesised, 0 to 1, (S, H, W).
         misfit: root mean squared misfit of the search to what was measured, (S,); NaN where nothing was searched.
-        trace: what the search minimised, by step, (steps, S); no row where nothing was searched.
-        y_hat: line integrals with the synthesised ones filled in, (S, A, U).
-        ray_mask: True where they were measured, (A, U), or (S, A, U) for masks of each slice's own.
+        trace: what the search minimised, by step, (steps, S), NaN where nothing was searched.
+        y_hat: line integrals with the synthesised ones filled in, (S, A, U); None where no rays were measured.
+        ray_mask: True where they were measured, (A, U), or (S, A, U) for masks of each slice's own; None as `y_hat`.
     """
 
     x_hu: FloatArray
     synthesised: FloatArray
     misfit: FloatArray
     trace: FloatArray
-    y_hat: FloatArray
-    ray_mask: NDArray[np.bool_]
+    y_hat: FloatArray | None = None
+    ray_mask: NDArray[np.bool_] | None = None
 
 
 class SliceMethod(Protocol):
@@ -40,12 +40,19 @@ class SliceMethod(Protocol):
     Attributes:
         n_slices: how many the scan has.
         wave: how many are best corrected together.
-        scan: the rays, measured and synthesised.
+        scan: the rays, measured and synthesised; of images those of a virtual scan.
     """
 
     n_slices: int
     wave: int
     scan: Scan2D
+
+    @property
+    def affine_lps_mm(self) -> NDArray[np.float64]:
+        """From voxel indices (z, y, x) of the result to LPS mm."""
+
+    def before(self, slices: slice) -> FloatArray:
+        """Return what a classical method makes of what was measured, (S, H, W) in HU on the voxels of the result."""
 
     def correct(self, slices: slice) -> SliceResults:
         """Correct the slices of a range.

@@ -1,0 +1,85 @@
+"""Images of a body that is cut by the field of view, completed by the prior where no ray is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentct.findings import Findings, measured_rays, virtual_scan
+from latentct.findings.rays import COVER_MM
+from latentct.inferers.known_pixels import complete_slices
+from latentct.io.image import CTImage
+from latentct.projectors import make_projector
+from latentct.serving.slices import SliceCorrector
+from latentct.transforms.grid import resample_slices
+from latentct.units import hu_to_mu, mu_to_hu
+from latentct.workflow.frame import AIR_HU, frame_of
+from latentct.workflow.slices import FloatArray, SliceResults
+
+ALL_KNOWN = 0.999
+
+
+class CompletedImage:
+    """Slices of an image with what lies beside its field of view, see `latentct.workflow.slices.SliceMethod`.
+
+    Pixels in the field stay as they are. In slices whose body is cut the others are searched for in the prior; in the
+    rest they are air.
+
+    Args:
+        image: in HU.
+        findings: what was found in it.
+        corrector: prior and search.
+    """
+
+    def __init__(self, image: CTImage, findings: Findings, corrector: SliceCorrector) -> None:
+        self.n_slices = len(image.x_hu)
+        self.wave = corrector.inferer.batch_size
+        self.frame = frame_of(image, findings)
+        self.scan = virtual_scan(findings.grid, findings.field, COVER_MM).scan
+        self._findings, self._corrector = findings, corrector
+        known = torch.from_numpy(self.frame.known).float()
+        self._known = resample_slices(known, self.frame.plane, corrector.grid, 0.0) > ALL_KNOWN
+
+    @property
+    def affine_lps_mm(self) -> NDArray[np.float64]:
+        """From voxel indices (z, y, x) of the result to LPS mm."""
+        return self.frame.affine_lps_mm
+
+    def before(self, slices: slice) -> FloatArray:
+        """Return the slices of a range as they came, (S, H, W) in HU, air about them."""
+        return self.frame.slices_hu(np.arange(slices.start, slices.stop))
+
+    def correct(self, slices: slice) -> SliceResults:
+        """Correct the slices of a range; see `SliceMethod`."""
+        return self.correct_some(np.arange(slices.start, slices.stop))
+
+    def correct_some(self, indices: NDArray[np.intp]) -> SliceResults:
+        """Correct slices by their indices."""
+        x_hu = self.frame.slices_hu(indices)
+        cut = np.flatnonzero(self._findings.cut.slices[indices])
+        misfit, trace = np.full(len(x_hu), np.nan, np.float32), np.empty((0, len(x_hu)), np.float32)
+        if len(cut):
+            completed_hu, misfit[cut], found = self._completed(torch.from_numpy(x_hu[cut])[:, None])
+            x_hu[cut] = np.where(self.frame.known, x_hu[cut], completed_hu)
+            trace = np.full((len(found), len(x_hu)), np.nan, np.float32)
+            trace[:, cut] = found
+        synthesised = np.broadcast_to(np.float32(~self.frame.known), x_hu.shape)
+        return SliceResults(x_hu, synthesised, misfit, trace)
+
+    def sinogram(self, x_hu: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Return the rays (A, U) of a corrected slice (H, W) in a virtual scan, and which of them meet the field."""
+        projector = make_projector(self.frame.plane, self.scan)
+        y = projector(hu_to_mu(torch.from_numpy(x_hu)[None, None], self._corrector.mu_water).clamp_min(0.0))
+        through = measured_rays(self._findings, projector, slice(0, 1))
+        return y[0, 0].numpy(), np.broadcast_to(through.numpy(), y.shape[2:])
+
+    def _completed(self, x_hu: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return slices (S, H, W) in HU on the frame, misfits and traces."""
+        corrector = self._corrector
+        coarse_mu = hu_to_mu(resample_slices(x_hu, self.frame.plane, corrector.grid, AIR_HU), corrector.mu_water)
+        found = complete_slices(corrector.inferer, corrector.network, coarse_mu, self._known)
+        completed_hu = mu_to_hu(found.x_mu.cpu(), corrector.mu_water)
+        fine_hu = resample_slices(completed_hu, corrector.grid, self.frame.plane, AIR_HU)
+        return fine_hu[:, 0].numpy(), found.misfit.cpu().numpy(), found.trace.cpu().numpy()

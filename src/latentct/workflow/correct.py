@@ -1,0 +1,266 @@
+"""Correct a scan: slices in parts that survive an interruption, or a volume from a few cone-beam views."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import latentct
+from latentct.errors import InputError
+from latentct.findings import Findings
+from latentct.geometry import Grid
+from latentct.io.image import CTImage
+from latentct.io.projections import Projections
+from latentct.projectors import make_projector
+from latentct.report.page import Convergence, Sinogram
+from latentct.serving import Corrector
+from latentct.serving.slices import SliceCorrector
+from latentct.units import mu_to_hu
+from latentct.workflow import describe
+from latentct.workflow.completed_image import CompletedImage
+from latentct.workflow.metal_image import MetalReducedImage
+from latentct.workflow.outcome import SYNTHESISED_SHARE, Outcome
+from latentct.workflow.outputs import write_outputs
+from latentct.workflow.parts import Progress, parts_of
+from latentct.workflow.plan import Plan
+from latentct.workflow.rays import CorrectedRays
+from latentct.workflow.reconstruct import make_method, usual_method
+from latentct.workflow.slices import FloatArray
+from latentct.workflow.volumes import VolumeResult, reconstruct_views
+from latentct.workflow.work import Work, open_work
+
+Method = CompletedImage | MetalReducedImage | CorrectedRays
+MEASURED_SHARE = 0.01
+"""Share of synthesised rays below which a voxel counts as measured."""
+
+
+def correct_scan(
+    plan: Plan, corrector: Corrector, output: Path, progress: Progress, *, report: bool = True, overwrite: bool = False
+) -> Outcome:
+    """Do what was planned, and write it.
+
+    Args:
+        plan: with a task.
+        corrector: the bundle that it names.
+        output: folder of the result; what is done of a long scan is kept beside it until it is whole.
+        progress: passes on the parts of the work.
+        report: whether to write the page.
+        overwrite: replace a folder that is there.
+
+    Raises:
+        InputError: no slice can be corrected, another process works on this result, the bundle does not suit, or the
+            folder cannot be written.
+    """
+    started = time.monotonic()
+    method = None if plan.findings is None else _method(plan, corrector)
+    with open_work(output, _fingerprint(plan, corrector)) as work:
+        found = _volume(plan, corrector) if method is None else _slices(plan, corrector, method, work, progress)
+        outcome = replace(found, figures={**found.figures, "seconds": round(time.monotonic() - started, 1)})
+        write_outputs(outcome, output, report=report, overwrite=overwrite)
+    return outcome
+
+
+def _method(plan: Plan, corrector: Corrector) -> Method:
+    if isinstance(plan.scan, Projections):
+        return CorrectedRays(plan.scan, cast("Any", plan.findings), corrector)
+    if not isinstance(corrector.method, SliceCorrector):
+        raise InputError("the bundle makes volumes of cone-beam views, but an image was given; give one for slices.")
+    assert isinstance(plan.findings, Findings)
+    kind = CompletedImage if plan.task == "truncation" else MetalReducedImage
+    return kind(plan.scan, plan.findings, corrector.method)
+
+
+def values_sha256(scan: CTImage | Projections) -> str:
+    """Return the SHA-256 of the HU or line integrals of a scan, and of where they are."""
+    values, place = (scan.x_hu, scan.affine_lps_mm.tolist()) if isinstance(scan, CTImage) else (scan.y, scan.geometry)
+    digest = hashlib.sha256(np.ascontiguousarray(values).data)
+    digest.update(str(place).encode())
+    return digest.hexdigest()
+
+
+def _fingerprint(plan: Plan, corrector: Corrector) -> str:
+    """Return what the parts of a result depend on, as a hash."""
+    settings = [values_sha256(plan.scan), plan.task, corrector.model, latentct.__version__]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _slices(plan: Plan, corrector: Corrector, method: Method, work: Work, progress: Progress) -> Outcome:
+    parts = parts_of(method.n_slices, method.wave)
+    for part in progress(parts):
+        if not work.done(part):
+            work.keep(part, _corrected(method, part))
+    kept = [work.part(part) for part in parts]
+    failed = {
+        part.start + int(index): str(why)
+        for part, values in zip(parts, kept, strict=True)
+        for index, why in zip(values.pop("failed"), values.pop("why"), strict=True)
+    }
+    if len(failed) == method.n_slices:
+        raise InputError(failed[0])
+    return _outcome(plan, corrector, method, _joined(kept), failed)
+
+
+def _corrected(method: Method, part: slice) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a part; slices that cannot be corrected together each by itself, or as they came."""
+    try:
+        return _arrays(method, part) | {"failed": np.empty(0, int), "why": np.empty(0, str)}
+    except InputError as error:
+        if part.stop - part.start == 1:
+            return _left_alone(method, part) | {"failed": np.zeros(1, int), "why": np.array([str(error)])}
+    alone = [_corrected(method, slice(index, index + 1)) for index in range(part.start, part.stop)]
+    failed = np.flatnonzero([len(one.pop("failed")) for one in alone])
+    return _joined(alone) | {"failed": failed, "why": np.concatenate([one.pop("why") for one in alone])}
+
+
+def _arrays(method: Method, part: slice) -> dict[str, NDArray[Any]]:
+    found = method.correct(part)
+    if not np.isfinite(found.x_hu).all():
+        raise InputError("the search gave values that are not finite; check the HU, or the rays, of the scan.")
+    arrays: dict[str, NDArray[Any]] = {
+        "before_hu": method.before(part),
+        "x_hu": found.x_hu,
+        "synthesised": found.synthesised,
+        "misfit": found.misfit,
+        "trace": found.trace,
+    }
+    if found.y_hat is not None and found.ray_mask is not None:
+        arrays |= {"y_hat": found.y_hat, "ray_mask": np.broadcast_to(found.ray_mask, found.y_hat.shape)}
+    return arrays
+
+
+def _left_alone(method: Method, part: slice) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a slice that is left as it came."""
+    before_hu = method.before(part)
+    arrays: dict[str, NDArray[Any]] = {
+        "before_hu": before_hu,
+        "x_hu": before_hu,
+        "synthesised": np.zeros_like(before_hu),
+        "misfit": np.full(1, np.nan, np.float32),
+        "trace": np.empty((0, 1), np.float32),
+    }
+    if isinstance(method, CorrectedRays):
+        y, ray_mask = method.measured(part)
+        arrays |= {"y_hat": y, "ray_mask": ray_mask}
+    return arrays
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Join the slices of parts; the trace of a search that stopped early is repeated at its end."""
+    longest = max(len(part["trace"]) for part in parts)
+    traces = [_lengthened(part.pop("trace"), longest) for part in parts]
+    joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
+    return joined | {"trace": np.concatenate(traces, axis=1)}
+
+
+def _lengthened(trace: FloatArray, n_steps: int) -> FloatArray:
+    if not len(trace):
+        return np.full((n_steps, trace.shape[1]), np.nan, np.float32)
+    return np.concatenate([trace, np.repeat(trace[-1:], n_steps - len(trace), axis=0)])
+
+
+def _outcome(
+    plan: Plan, corrector: Corrector, method: Method, found: dict[str, NDArray[Any]], failed: dict[int, str]
+) -> Outcome:
+    scan, affine_lps_mm, x_hu = plan.scan, method.affine_lps_mm, found["x_hu"]
+    source = scan.source if isinstance(scan, CTImage) else None
+    padding = scan.padding if isinstance(scan, CTImage) and plan.task == "metal" else None
+    projections = None
+    if isinstance(method, CorrectedRays):
+        projections = Projections(found["y_hat"], method.output_geometry)
+    searched = np.isfinite(found["misfit"])
+    return Outcome(
+        task=str(plan.task),
+        statement=describe.statement(plan, method, found),
+        findings=plan.sentences,
+        model=corrector.model,
+        input_sha256=values_sha256(plan.scan),
+        before=CTImage(found["before_hu"], affine_lps_mm),
+        after=CTImage(x_hu, affine_lps_mm, padding, source),
+        synthesised=found["synthesised"],
+        spread_hu=None,
+        geometry=describe.geometry(plan, method.scan),
+        method=describe.method(plan, corrector),
+        figures=_figures(found, searched, failed),
+        sinogram=_sinogram(method, found),
+        convergence=_convergence(found["trace"][:, searched]),
+        projections=projections,
+        failed=failed,
+    )
+
+
+def _figures(found: dict[str, NDArray[Any]], searched: NDArray[np.bool_], failed: dict[int, str]) -> dict[str, float]:
+    change_hu, share = np.abs(found["x_hu"] - found["before_hu"]), found["synthesised"]
+    regions = {"measured": share < MEASURED_SHARE, "synthesised": share >= SYNTHESISED_SHARE}
+    figures: dict[str, float] = {"slices": len(share), "slices_searched": int(searched.sum())}
+    figures["slices_left_as_they_were"] = len(failed)
+    figures["synthesised_voxels_percent"] = 100 * float(regions["synthesised"].mean())
+    for name, region in regions.items():
+        if region.any():
+            figures[f"{name}_voxels_mean_change_hu"] = float(change_hu[region].mean())
+            figures[f"{name}_voxels_largest_change_hu"] = float(change_hu[region].max())
+    if "ray_mask" in found:
+        figures["synthesised_rays_percent"] = 100 * float(1 - found["ray_mask"].mean())
+    if searched.any():
+        figures["misfit_median"] = float(np.median(found["misfit"][searched]))
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _sinogram(method: Method, found: dict[str, NDArray[Any]]) -> Sinogram:
+    """Return the rays of the slice with the most to show."""
+    searched = np.isfinite(found["misfit"])
+    areas = np.where(searched, (found["synthesised"] >= SYNTHESISED_SHARE).sum(axis=(1, 2)), -1)
+    most = np.flatnonzero(areas == areas.max())
+    index = int(most[len(most) // 2])
+    if isinstance(method, CorrectedRays):
+        y, ray_mask, of = found["y_hat"][index], found["ray_mask"][index], "the scan"
+    elif isinstance(method, MetalReducedImage):
+        (y, ray_mask), of = method.sinogram(index), "a virtual scan of the image"
+    else:
+        (y, ray_mask), of = method.sinogram(found["x_hu"][index]), "a virtual scan of the completed image"
+    return Sinogram(y, ray_mask, f"Rays of slice {index + 1} of {len(areas)} in {of}.")
+
+
+def _convergence(trace: FloatArray) -> Convergence | None:
+    if not trace.size or not np.isfinite(trace).all() or trace.min() <= 0:
+        return None
+    return Convergence(trace.T.astype(np.float64), "What the search minimised, by step; a line is a slice.")
+
+
+def _volume(plan: Plan, corrector: Corrector) -> Outcome:
+    assert isinstance(plan.scan, Projections)
+    found = reconstruct_views(plan.scan, plan.task, corrector)
+    after = CTImage(found.x_hu, found.affine_lps_mm)
+    return Outcome(
+        task=str(plan.task),
+        statement=found.statement,
+        findings=plan.sentences,
+        model=corrector.model,
+        input_sha256=values_sha256(plan.scan),
+        before=CTImage(_classical(plan.scan, found), found.affine_lps_mm),
+        after=after,
+        synthesised=None,
+        spread_hu=found.spread_hu,
+        geometry=describe.geometry(plan, plan.scan.geometry.scan),
+        method=describe.method(plan, corrector),
+        figures={"slices": len(found.x_hu), "residual": round(found.residual, 5)},
+    )
+
+
+def _classical(projections: Projections, found: VolumeResult) -> FloatArray:
+    """Return what a classical method makes of the views, on the voxels of the volume, in HU."""
+    geometry = projections.geometry
+    spacing_mm = tuple(float(mm) for mm in np.linalg.norm(found.affine_lps_mm[:3, :3], axis=0))
+    grid = Grid(found.x_hu.shape, spacing_mm)
+    projector = make_projector(grid, geometry.scan)
+    y = torch.from_numpy(projections.y)[None, None]
+    method = make_method(usual_method(geometry.scan), geometry.scan, geometry.mu_water)
+    x_mu = method(y, projector, torch.ones(geometry.scan.sinogram_shape, dtype=torch.bool))
+    return mu_to_hu(x_mu, geometry.mu_water)[0, 0].numpy()
