@@ -1,11 +1,8 @@
 """Headers of DICOM files: read without pixels and without a word, and their values checked one by one."""
 
-import logging
 import math
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
@@ -14,6 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from latentct.errors import InputError
 from latentct.io.dicom.ct_pd_elements import is_projection, reduced
+from latentct.io.quiet import quiet as quiet_parser
 
 HU_TYPES = ("", "HU", "US")  # RescaleType; US is "unspecified", which scanners write for HU
 _PREAMBLE = 128
@@ -24,20 +22,9 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom and its decoders from warning and logging, which repeats values that may name a patient."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "openjpeg")]
-    were_disabled = [logger.disabled for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.disabled = True
-        try:
-            yield
-        finally:
-            for logger, was_disabled in zip(loggers, were_disabled, strict=True):
-                logger.disabled = was_disabled
+def quiet() -> AbstractContextManager[None]:
+    """Keep pydicom and its decoders from warning and logging."""
+    return quiet_parser("pydicom", "pylibjpeg", "openjpeg")
 
 
 def read_header(path: Path) -> Dataset | None:
