@@ -87,3 +87,13 @@ def test_of_several_series_one_is_chosen_by_its_number(tmp_path, latentct_info):
     code, printed, err = latentct_info(tmp_path, "--series", "2")
     assert code == 0, err
     assert "2: CT, " in printed
+
+
+def test_projections_in_dicom_are_listed_and_rebinned(tmp_path, latentct_info):
+    pytest.importorskip("pydicom")
+    from ..io.dicom.ct_pd_phantom import NAME, smaller, write_scan
+
+    code, printed, err = latentct_info(write_scan(tmp_path, smaller(), y=np.ones((36, 10, 40))))
+    assert code == 0, err
+    assert printed.startswith("1: CT projections, 36 images of 40 x 10, series number 3\nFanBeam of 24 views, ")
+    assert NAME not in printed + err
