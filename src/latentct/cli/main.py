@@ -60,12 +60,27 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; bad input prints its one sentence and exits with code 2."""
+    """Run the command line; bad input, a full disk or memory print one sentence and exit with code 2."""
     try:
         app()
-    except InputError as error:
-        typer.echo(f"latentct: {error}", err=True)
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        typer.echo(f"latentct: {sentence}", err=True)
         sys.exit(2)
+
+
+def _sentence(error: Exception) -> str | None:
+    """Return what to say of an error that is none of the program's, None for those that are."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f" for {error.filename}" if error.filename else ""
+        return str(InputError(f"the system refused{where}: {error.strerror}; make room, or choose another place."))
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the latter is torch's
+        return "this machine has not enough memory free for it; give fewer slices at a time."
+    return None
 
 
 if __name__ == "__main__":

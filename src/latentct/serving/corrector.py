@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +47,8 @@ def load_corrector(bundle_root: str | os.PathLike[str], device: str | None = Non
     if device is not None:
         parser["device"] = f"$torch.device('{device}')"
     kind = VolumeCorrector if "sampler" in parser else SliceCorrector
-    content = {key: parser.get_parsed_content(key) for key in kind.ids}
+    with _without_missing_codec():
+        content = {key: parser.get_parsed_content(key) for key in kind.ids}
     return Corrector(kind(content), _model(root))
 
 
@@ -58,6 +63,18 @@ def read_config(root: Path) -> Any:
     if "progress" in parser:
         parser["progress"] = False
     return parser
+
+
+@contextmanager
+def _without_missing_codec() -> Iterator[None]:
+    """Keep MONAI from saying that its GPU decoder of DICOM is missing, which no bundle uses."""
+    logger = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+        yield
+    logger.setLevel(level)
 
 
 def _model(root: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def correct_scan(
     method = None if plan.findings is None else _method(plan, corrector)
     with open_work(output, _fingerprint(plan, corrector)) as work:
         found = _volume(plan, corrector) if method is None else _slices(plan, corrector, method, work, progress)
-        outcome = replace(found, figures={**found.figures, "seconds": round(time.monotonic() - started, 1)})
+        outcome = replace(found, figures={**found.figures, "duration_s": round(time.monotonic() - started, 1)})
         write_outputs(outcome, output, report=report, overwrite=overwrite)
     return outcome
 
@@ -176,6 +176,7 @@ def _outcome(
     if isinstance(method, CorrectedRays):
         projections = Projections(found["y_hat"], method.output_geometry)
     searched = np.isfinite(found["misfit"])
+    shown = _most_to_show(searched, found["synthesised"])
     return Outcome(
         task=str(plan.task),
         statement=describe.statement(plan, method, found),
@@ -189,7 +190,8 @@ def _outcome(
         geometry=describe.geometry(plan, method.scan),
         method=describe.method(plan, corrector),
         figures=_figures(found, searched, failed),
-        sinogram=_sinogram(method, found),
+        shown_slice=shown,
+        sinogram=_sinogram(method, found, shown),
         convergence=_convergence(found["trace"][:, searched]),
         projections=projections,
         failed=failed,
@@ -213,19 +215,21 @@ def _figures(found: dict[str, NDArray[Any]], searched: NDArray[np.bool_], failed
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _sinogram(method: Method, found: dict[str, NDArray[Any]]) -> Sinogram:
-    """Return the rays of the slice with the most to show."""
-    searched = np.isfinite(found["misfit"])
-    areas = np.where(searched, (found["synthesised"] >= SYNTHESISED_SHARE).sum(axis=(1, 2)), -1)
+def _most_to_show(searched: NDArray[np.bool_], share: FloatArray) -> int:
+    """Return the middle one of the slices with the most synthesised voxels."""
+    areas = np.where(searched, (share >= SYNTHESISED_SHARE).sum(axis=(1, 2)), -1)
     most = np.flatnonzero(areas == areas.max())
-    index = int(most[len(most) // 2])
+    return int(most[len(most) // 2])
+
+
+def _sinogram(method: Method, found: dict[str, NDArray[Any]], index: int) -> Sinogram:
     if isinstance(method, CorrectedRays):
         y, ray_mask, of = found["y_hat"][index], found["ray_mask"][index], "the scan"
     elif isinstance(method, MetalReducedImage):
         (y, ray_mask), of = method.sinogram(index), "a virtual scan of the image"
     else:
         (y, ray_mask), of = method.sinogram(found["x_hu"][index]), "a virtual scan of the completed image"
-    return Sinogram(y, ray_mask, f"Rays of slice {index + 1} of {len(areas)} in {of}.")
+    return Sinogram(y, ray_mask, f"Rays of slice {index + 1} of {method.n_slices} in {of}.")
 
 
 def _convergence(trace: FloatArray) -> Convergence | None:

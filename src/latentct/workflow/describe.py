@@ -11,7 +11,7 @@ from latentct.io.image import CTImage
 from latentct.serving import Corrector
 from latentct.workflow.completed_image import CompletedImage
 from latentct.workflow.metal_image import MetalReducedImage
-from latentct.workflow.outcome import Rows
+from latentct.workflow.outcome import SYNTHESISED_SHARE, Rows
 from latentct.workflow.plan import Plan
 from latentct.workflow.rays import CorrectedRays
 
@@ -70,5 +70,6 @@ def method(plan: Plan, corrector: Corrector) -> Rows:
         ("Method", f"Latent space reconstruction: the prior's image that explains {explained} best"),
         ("Prior's pixels", f"{grid.shape[0]} x {grid.shape[1]} of {grid.spacing_mm[0]:g} mm"),
         ("Search", f"L-BFGS, rounds of {' and '.join(map(str, inferer.rounds))} steps at most"),
+        ("Tinted", f"voxels of which at least {100 * SYNTHESISED_SHARE:.0f} % of the rays were synthesised"),
     ]
     return tuple(rows)

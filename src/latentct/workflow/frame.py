@@ -70,11 +70,12 @@ class Frame:
 
 
 def frame_of(image: CTImage, findings: Findings) -> Frame:
-    """Return the frame of an image, which reaches beyond it where its body does."""
+    """Return the frame of an image, which reaches beyond it where its body is cut by the border of the image."""
     middle_mm = np.array(findings.grid.center_mm)[1:]
     axis_mm = middle_mm if findings.field is None else np.array(findings.field.center_mm)
     own = Grid(image.x_hu.shape[1:], image.spacing_mm[1:], tuple(middle_mm - axis_mm))
-    plane = working_grid(own) if findings.cut.slices.any() else own
+    ends_inside = findings.field is not None and findings.field.diameter_mm <= min(own.extent_mm)
+    plane = working_grid(own) if findings.cut.slices.any() and not ends_inside else own
     rows, columns = ((new - old) // 2 for new, old in zip(plane.shape, own.shape, strict=True))
     seen = np.ones(own.shape, np.bool_) if image.padding is None else ~image.padding.any(axis=0)
     if findings.field is not None:

@@ -12,7 +12,7 @@ from latentct.io.image import CTImage
 from latentct.io.projections import Projections
 from latentct.report.page import Convergence, Sinogram
 
-SYNTHESISED_SHARE = 0.1
+SYNTHESISED_SHARE = 0.25
 """Share of the rays through a voxel that must be synthesised for it to count as synthesised."""
 
 Rows = tuple[tuple[str, str], ...]
@@ -36,7 +36,8 @@ class Outcome:
         geometry: names and values of the scan.
         method: names and values of the correction.
         figures: numbers by name, as the result's JSON file and MLflow have them.
-        sinogram: rays of one slice.
+        shown_slice: the slice with most to show; None: the middle one.
+        sinogram: its rays.
         convergence: how the search went.
         projections: completed line integrals, where rays were given.
         failed: why slices were left as they are, by index.
@@ -54,6 +55,7 @@ class Outcome:
     geometry: Rows
     method: Rows
     figures: dict[str, float]
+    shown_slice: int | None = None
     sinogram: Sinogram | None = None
     convergence: Convergence | None = None
     projections: Projections | None = None

@@ -10,7 +10,7 @@ import latentct
 from latentct.report.page import PageContent, Table, Volumes
 from latentct.workflow.outcome import SYNTHESISED_SHARE, Outcome, Rows
 
-UNITS = {"hu": "HU", "percent": "%", "seconds": "s"}
+UNITS = {"hu": "HU", "percent": "%", "s": "s"}
 PACKAGES = ("torch", "monai", "numpy")
 
 
@@ -28,6 +28,7 @@ def page_of(outcome: Outcome) -> PageContent:
             outcome.after.affine_lps_mm,
             None if outcome.synthesised is None else outcome.synthesised >= SYNTHESISED_SHARE,
             outcome.spread_hu,
+            outcome.shown_slice,
         ),
         geometry=outcome.geometry,
         method=outcome.method,

@@ -18,6 +18,7 @@ class Volumes:
         affine_lps_mm: from voxel indices (z, y, x) to LPS mm, (4, 4).
         synthesised: True where a voxel rests on synthesised rays, (D, H, W); None where nobody worked it out.
         uncertainty_hu: spread of the corrected image, (D, H, W) in HU; None where the method has none.
+        first_slice: slice that is shown first; None: the middle one, or one with synthesised voxels.
     """
 
     before_hu: NDArray[np.float32]
@@ -25,6 +26,7 @@ class Volumes:
     affine_lps_mm: NDArray[np.float64]
     synthesised: NDArray[np.bool_] | None = None
     uncertainty_hu: NDArray[np.float32] | None = None
+    first_slice: int | None = None
 
 
 @dataclass(frozen=True)

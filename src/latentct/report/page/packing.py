@@ -96,6 +96,8 @@ def _pack(volumes: Volumes, block: tuple[int, int, int]) -> PackedVolumes:
         fields["synthesised"] = synthesised.astype(np.int16)
         areas = synthesised.sum(axis=(1, 2))
         first_slice = first_slice if areas[first_slice] else int(areas.argmax())
+    if volumes.first_slice is not None:
+        first_slice = volumes.first_slice // block[0]
     data = {name: encode(values) for name, values in fields.items()}
     return PackedVolumes(data, before.shape, _block_affine(volumes.affine_lps_mm, block), block, first_slice)
 
