@@ -1,18 +1,18 @@
 """The helical scan that files of DICOM-CT-PD describe, in the patient's axes.
 
-The format's own axes, as its manual gives them: the focus of the detector, on which its rows and columns are centred,
-stands at ``x = -rho sin phi, y = rho cos phi, z``, with phi from 12 o'clock, anticlockwise for who looks into the
-gantry from the table; the focal spot at ``rho + d_rho, phi + d_phi, z + d_z`` of the same. With the detector at 6
-o'clock, seen from there, column 1 is leftmost and row 1 is farthest. The central element, counted from 1, is the one on
-the line from the focus through the axis.
+The format's own axes, as public readers and summaries of its manual give them (the manual itself was not at hand):
+the focus of the detector, on which its rows and columns are centred, stands at ``x = -rho sin phi, y = rho cos phi,
+z``, with phi from 12 o'clock, anticlockwise for who looks into the gantry from the table; the focal spot at ``rho +
+d_rho, phi + d_phi, z + d_z`` of the same. With the detector at 6 o'clock, seen from there, column 1 is leftmost and
+row 1 is farthest. The central element, counted from 1, is the one on the line from the focus through the axis.
 
-From there to the patient (LPS): of a patient who lies head first and supine, +x is left and +y anterior; feet first, +x
-is right. The sense of z is taken from data, for files contradict the manual, by which z rises into the gantry: a scan
-of the public collection whose patient lay feet first (C145, GE) falls upon the scanner's own images with LPS =
-(-x, -y, z) and row 1 at the highest z, and the signs of the focal spot's shifts and of rows and columns were found by
-which of them make projections agree with each other (documentation of PyTomography's `CTGen3ProjMeta`). Hence z falls
-into the gantry, and LPS = (x, -y, -z) for head first, which has not been compared with a scanner's images here or, as
-far as is known, elsewhere; issue 212 of LEAP reports such z for one scan. No real file was at hand for any of this.
+From there to the patient (LPS): of a patient who lies head first and supine, +x is left and +y anterior; feet first,
++x is right. The sense of z is taken from data, which contradict the manual, by which z rises into the gantry: a scan
+of the public collection whose patient lay feet first (C145, GE) falls upon the scanner's own images with LPS = (-x,
+-y, z) and row 1 at the highest z, and the senses of rows, columns and shifts of the focal spot are those with which
+projections agree best with each other (documentation of PyTomography's `CTGen3ProjMeta` and its prototypes). Hence z
+falls into the gantry, and LPS = (x, -y, -z) for head first, which has not been compared with a scanner's images here
+or, as far as is known, elsewhere; issue 212 of LEAP reports such z for one scan. No real file was at hand.
 
 Scanners of GE count the central column from the other end and from 0 (same source, by the two half scans of C145 and
 C001, which show edges 1.4 mm apart otherwise).
