@@ -36,13 +36,13 @@ def test_each_scan_has_a_usual_method():
         assert isinstance(make_method(name, scan, MU), kinds[name])
 
 
-def test_the_weight_of_total_variation_follows_the_views_until_it_is_given():
+def test_the_weight_of_total_variation_of_volumes_follows_the_views_until_it_is_given():
     def weight(n_views, **given):
         return make_method("tv", replace(CONE, angles_rad=CONE.angles_rad[:n_views]), MU, **given).weight
 
     assert (weight(2), weight(5), weight(40)) == (0.08, 0.02, 0.006)
     assert weight(5, weight=0.3) == 0.3
-    assert make_method("tv", PARALLEL, MU).weight == 0.002
+    assert make_method("tv", PARALLEL, MU).weight == 0.006
     assert make_method("tv", PARALLEL, MU, n_iterations=7).n_iterations == 7
 
 

@@ -23,9 +23,12 @@ def reconstruct(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Pixels along a side; default: as the geometry asks for.")] = None,
     spacing_mm: Annotated[float | None, typer.Option(help="Distance of pixels in mm.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="Steps of sirt (default 60) or tv (150).")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps of sirt (default 60) or tv (150); pixels near 1 mm gain from more.")
+    ] = None,
     weight: Annotated[
-        float | None, typer.Option(help="Weight of the total variation; default: by the number of views.")
+        float | None,
+        typer.Option(help="Weight of the total variation; default: 0.006, for a cone beam by its views."),
     ] = None,
     filter_name: Annotated[
         str | None, typer.Option("--filter", help="Of fbp and fdk: ram-lak (default), shepp-logan, cosine or hann.")

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from latentct.errors import InputError
 from latentct.io.image import CTImage
 from latentct.io.inputs import read_input
+from latentct.workflow.outputs import DICOM, IMAGE, SUMMARY
 from latentct.workflow.simulate_geometry import SAME_PLACE_MM, largest_distance_mm
-
-CORRECTION = "correction.json"
-"""What tells the folder of `latentct correct` from one of DICOM."""
-RESULTS = ("dicom", "image.nii.gz")
 
 
 def read_image(path: Path) -> CTImage:
@@ -62,9 +59,9 @@ def counted_voxels(result: CTImage, reference: CTImage) -> NDArray[np.bool_]:
 
 
 def _in_results(path: Path) -> Path:
-    if not (path / CORRECTION).is_file():
+    if not (path / SUMMARY).is_file():
         return path
-    for name in RESULTS:
+    for name in (DICOM, IMAGE):
         if (path / name).exists():
             return path / name
-    raise InputError(f"{path} holds no {' and no '.join(RESULTS)}; run `latentct correct` again.")
+    raise InputError(f"{path} holds neither {DICOM} nor {IMAGE}; run `latentct correct` again.")
