@@ -94,7 +94,7 @@ def _geometries(example: Body) -> Iterator[Case]:
     yield "geometry of aliases", one(example | {"geometry": bomb}), "aliases"
     yield "geometry of a cone beam", one({"sinogram": np.zeros((2, 6, 8)).tolist(), "geometry": cone}), "a cone beam"
     tiny, shifted = (
-        geometry.replace("bin_mm: 20.0", "bin_mm: 1.0e-09"),
+        geometry.replace("bin_mm: 20.0", "bin_mm: 0.01"),
         geometry.replace("offset_mm: 0.0", "offset_mm: 9000"),
     )
     turns = {"mu_water": 0.02, "parallel": {"angles_deg": [30, 1000000], "bins": 6, "bin_mm": 10}}
@@ -109,7 +109,7 @@ def _geometries(example: Body) -> Iterator[Case]:
         one({"sinogram": np.ones((2, 6)).tolist(), "geometry": json.dumps(same)}),
         "geometry has views from one",
     )
-    yield "bins of a picometre", one(example | {"geometry": tiny}), "geometry has bin_mm 1e-09"
+    yield "bins of ten micrometres", one(example | {"geometry": tiny}), "geometry has bin_mm 0.01"
     yield "a detector beside the patient", one(example | {"geometry": shifted}), "geometry has offset_mm 9000"
     yield "an image of 30000 by 30000", one(example | {"geometry": vast}), "30000 pixels along a side of the image"
     yield "geometry of 100000 bins", one(example | {"geometry": huge}), "100000 detector elements"

@@ -20,6 +20,8 @@ from latentct.io.scan_geometry import ScanGeometry, read_geometry, read_geometry
 from latentct.io.sizes import check_memory, check_shape
 
 SUFFIXES = (".h5", ".hdf5")
+MOST_PACKED = 2000
+"""How much smaller than its numbers a dataset may be: gzip reaches 1030."""
 LONGEST_ATTRIBUTE = 1 << 15
 """Bytes of the longest text that is written as an attribute, which HDF5 limits to 64 kB."""
 
@@ -60,6 +62,8 @@ def _content(file: Any, path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
     check_shape(dataset.shape or (), geometry, name)
     refuse_no_numbers(dataset.dtype, path)
     check_memory(dataset.shape, name)
+    if dataset.id.get_storage_size() * MOST_PACKED < dataset.nbytes:
+        raise InputError(f"{name} announce {dataset.nbytes} bytes, of which the file holds hardly any; write it anew.")
     return geometry, dataset[()]
 
 

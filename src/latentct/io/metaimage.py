@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentct.errors import InputError
+from latentct.io.scan_geometry import PIXELS_MM
 
 SUFFIXES = (".mha", ".mhd")
 LONGEST_HEADER = 1 << 16
 """Bytes within which a header must end."""
+LARGEST_OFFSET_MM = 1e5
 _TYPES = {"MET_FLOAT": "f4", "MET_DOUBLE": "f8", "MET_SHORT": "i2", "MET_USHORT": "u2"}
 _POSITIONS = ("Offset", "Origin", "Position")
 _NOT_ALIGNED = "turned axes, where the axes of the panel are expected; write the projections with an identity matrix"
@@ -60,6 +62,12 @@ def read_header(path: Path) -> MetaImage:
     u_mm, v_mm, _ = _numbers(entries, _POSITIONS, path) if set(_POSITIONS) & set(entries) else (0.0, 0.0, 0.0)
     if min(columns, rows, views) < 1 or min(du_mm, dv_mm) <= 0:
         raise InputError(f"{path} has a DimSize or ElementSpacing that is not positive; correct its header.")
+    if min(du_mm, dv_mm) < PIXELS_MM[0] or max(du_mm, dv_mm) > PIXELS_MM[1]:
+        raise InputError(
+            f"{path} has an ElementSpacing outside {PIXELS_MM[0]:g} to {PIXELS_MM[1]:g} mm; correct its header."
+        )
+    if max(abs(u_mm), abs(v_mm)) > LARGEST_OFFSET_MM:
+        raise InputError(f"{path} has an Offset beyond {LARGEST_OFFSET_MM:g} mm; correct its header.")
     matrix = next(
         (entries[key].split() for key in ("TransformMatrix", "Rotation", "Orientation") if key in entries), None
     )

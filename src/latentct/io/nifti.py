@@ -19,6 +19,7 @@ SUFFIXES = (".nii", ".nii.gz")
 SPACINGS_MM = (1e-3, 1000.0)
 MAX_POSITION_MM = 1e5
 LARGEST_HU = 1e6
+LARGEST_AXIS = 32767
 MIN_VOLUME = 0.1
 """Of the cell that three unit vectors along the axes span; 1 at right angles."""
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -92,6 +93,10 @@ def nifti_bytes(x_hu: NDArray[Any], affine_lps_mm: NDArray[np.float64]) -> bytes
 def _image(x_hu: NDArray[Any], affine_lps_mm: NDArray[np.float64]) -> Any:
     import nibabel as nib
 
+    if max(x_hu.shape) > LARGEST_AXIS:
+        raise InputError(
+            f"{x_hu.shape} voxels do not fit NIfTI, whose axes end at {LARGEST_AXIS}; choose fewer, larger ones."
+        )
     limits = np.iinfo(np.int16)
     voxels = np.clip(np.rint(x_hu), limits.min, limits.max).astype(np.int16)
     image = nib.Nifti1Image(voxels, LPS_FROM_RAS @ affine_lps_mm)

@@ -26,6 +26,8 @@ import numpy as np
 from latentct.errors import InputError
 from latentct.geometry import FanBeam, Grid, ParallelBeam, Scan2D
 
+MOST_TURNS = 1000
+
 
 def read_angles_rad(section: Mapping[str, Any]) -> tuple[float, ...]:
     """Return the angles of a section, which has them in degrees or in rad."""
@@ -54,6 +56,7 @@ def read_plane_scan(content: Mapping[str, Any], name: str) -> Scan2D:
     """
     section = content.get("parallel") or content["fan"]
     angles_rad = read_angles_rad(section)
+    refuse_senseless_angles(angles_rad, name)
     n_bins, bin_mm, offset_mm = int(section["bins"]), float(section["bin_mm"]), float(section.get("offset_mm", 0))
     if "parallel" in content:
         return ParallelBeam(angles_rad, n_bins, bin_mm, offset_mm)
@@ -86,8 +89,20 @@ def write_plane_scan(scan: Scan2D, slice_mm: float, image: Grid | None) -> dict[
     return {"fan" if isinstance(scan, FanBeam) else "parallel": section}
 
 
+def refuse_senseless_angles(angles_rad: Sequence[float], name: str) -> None:
+    """Raise an InputError if several views are at one angle, or turns are more than any scan has."""
+    if len(angles_rad) > 1 and min(angles_rad) == max(angles_rad):
+        raise InputError(f"geometry {name} has {len(angles_rad)} views at one angle; give the angle of each view.")
+    if max(map(abs, angles_rad)) > 2 * math.pi * MOST_TURNS:
+        raise InputError(
+            f"geometry {name} has angles of more than {360 * MOST_TURNS} degrees; give them within a few turns."
+        )
+
+
 def refuse_short_distance(sod_mm: float, sdd_mm: float, name: str) -> None:
-    """Raise an InputError if the detector does not stand behind the rotation axis."""
+    """Raise an InputError if source, rotation axis and detector do not stand one behind the other."""
+    if sod_mm <= 0:
+        raise InputError(f"geometry {name} has the source {sod_mm:g} mm before the axis; give a distance above 0.")
     if sdd_mm <= sod_mm:
         raise InputError(
             f"geometry {name} has sdd_mm {sdd_mm:g}, not more than sod_mm {sod_mm:g}, so the detector would stand in "

@@ -23,7 +23,7 @@ from latentct.errors import InputError
 from latentct.geometry import ConeBeam, VectorConeBeam
 from latentct.geometry.scan import FloatArray, as_vectors
 from latentct.io.metaimage import SUFFIXES, MetaImage, read_header, read_pixels
-from latentct.io.plane_geometry import refuse_short_distance
+from latentct.io.plane_geometry import refuse_senseless_angles, refuse_short_distance
 from latentct.io.scan_geometry import ScanGeometry, refuse_impossible
 from latentct.io.sizes import check_memory, check_shape
 
@@ -35,7 +35,7 @@ _ANGLES = ("GantryAngle", "OutOfPlaneAngle", "InPlaneAngle")
 _KEYS = (*_LENGTHS, *_OFFSETS, *_ANGLES)
 _PATIENT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """From the axes of RTK to (x, y, z) of our world."""
-_LARGEST = 1e9
+_LARGEST = 1e5
 
 
 def read_rtk(path: Path, mu_water: float) -> tuple[ScanGeometry, NDArray[Any]]:
@@ -87,6 +87,7 @@ def read_scan(text: str, panel: MetaImage, name: str) -> ConeBeam | VectorConeBe
         _check_matrix(view, element.findtext("Matrix"), f"{name}, view {i},")
     circle = _circle(views, panel)
     if circle is not None:
+        refuse_senseless_angles(circle.angles_rad, name)
         return circle
     scan = _vectors(views, panel)
     refuse_impossible(scan, name)
@@ -126,7 +127,9 @@ def _number(element: ElementTree.Element, name: str) -> float:
     except ValueError:
         number = np.nan
     if not abs(number) < _LARGEST:
-        raise InputError(f"geometry {name} has a {element.tag} that is no finite number; give mm and degrees.")
+        raise InputError(
+            f"geometry {name} has a {element.tag} that is no finite number below {_LARGEST:g}; give mm and degrees."
+        )
     return number
 
 

@@ -31,6 +31,7 @@ from latentct.io.plane_geometry import (
     read_angles_rad,
     read_image,
     read_plane_scan,
+    refuse_senseless_angles,
     refuse_short_distance,
     write_angles,
     write_plane_scan,
@@ -39,6 +40,8 @@ from latentct.io.plane_geometry import (
 _SCHEMA_FILE = Path(__file__).with_name("geometry.schema.json")
 _SECTIONS = ("parallel", "fan", "circle", "vectors")
 _LARGEST = 1e9
+PIXELS_MM = (1e-3, 1e3)
+"""Least and largest distance of pixels, as in the schema."""
 _VECTORS = ("source_mm", "detector_mm", "u_mm", "v_mm")
 
 
@@ -202,9 +205,11 @@ def _circle(content: Mapping[str, Any], name: str) -> ConeBeam:
     circle = content["circle"]
     sod_mm, sdd_mm = float(circle["sod_mm"]), float(circle["sdd_mm"])
     refuse_short_distance(sod_mm, sdd_mm, name)
+    angles_rad = read_angles_rad(circle)
+    refuse_senseless_angles(angles_rad, name)
     dv_mm, du_mm = (float(size) for size in circle["pixel_mm"])
     v_mm, u_mm = (float(position) for position in circle.get("offset_mm", (0, 0)))
-    return ConeBeam(read_angles_rad(circle), _shape(content), (dv_mm, du_mm), sod_mm, sdd_mm, (v_mm, u_mm))
+    return ConeBeam(angles_rad, _shape(content), (dv_mm, du_mm), sod_mm, sdd_mm, (v_mm, u_mm))
 
 
 def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
@@ -214,9 +219,14 @@ def _vectors(content: Mapping[str, Any]) -> VectorConeBeam:
 
 
 def refuse_impossible(scan: VectorConeBeam, name: str) -> None:
-    """Raise an InputError for panels without an area, and those that do not stand behind the middle of the volume."""
+    """Raise an InputError for panels of absurd pixels, without an area, or not behind the middle of the volume."""
     for i in range(scan.n_views):
         source, middle, u, v = (np.asarray(getattr(scan, key)[i]) for key in _VECTORS)
+        if not all(PIXELS_MM[0] <= np.linalg.norm(step) <= PIXELS_MM[1] for step in (u, v)):
+            raise InputError(
+                f"geometry {name} has pixels in view {i} that are not {PIXELS_MM[0]:g} to {PIXELS_MM[1]:g} mm wide; "
+                "give u_mm and v_mm in mm."
+            )
         normal = np.cross(u, v)
         if np.linalg.norm(normal) <= 1e-9 * (1 + np.linalg.norm(u) * np.linalg.norm(v)):
             raise InputError(f"geometry {name} has parallel u_mm and v_mm in view {i}; give the steps of the panel.")

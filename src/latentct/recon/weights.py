@@ -8,6 +8,7 @@ from latentct.geometry import FanBeam, ParallelBeam
 FloatArray = npt.NDArray[np.float64]
 
 _TAPER_RAD = np.deg2rad(10.0)
+_LEAST_REACH_MM = 1e-9
 
 
 def ray_weights(scan: ParallelBeam | FanBeam) -> FloatArray:
@@ -74,6 +75,6 @@ def _detector_tapers(scan: ParallelBeam | FanBeam) -> tuple[FloatArray, FloatArr
     if abs(scan.offset_mm) <= scan.bin_mm:
         return np.ones(scan.n_bins), np.ones(scan.n_bins)
     outward_mm = u_mm if scan.offset_mm > 0 else -u_mm
-    reach_mm = max(scan.bin_mm / 2 - outward_mm.min(), np.finfo(np.float64).tiny)
+    reach_mm = max(scan.bin_mm / 2 - outward_mm.min(), _LEAST_REACH_MM)
     crossing = np.pi / 4 * np.clip(outward_mm / reach_mm, -1, 1)
     return np.sin(np.pi / 4 + crossing) ** 2, np.sin(np.pi / 4 - crossing) ** 2
