@@ -44,7 +44,7 @@ def test_rays_that_are_cut_are_said_on_stderr(tmp_path, scans, latentct):
     write_projections(tmp_path / "cut.npz", scans["truncation"])
     code, _, err = latentct("reconstruct", tmp_path / "cut.npz", tmp_path / "image.nii.gz")
     assert code == 0 and err.count("\n") == 1
-    assert "wrong at the rim of its field" in err and "`latentct correct`" in err
+    assert "goes on beside the detector" in err and "`latentct correct`" in err
 
 
 def test_bad_requests_are_one_sentence_and_leave_nothing(tmp_path, scan, latentct):

@@ -61,8 +61,8 @@ def reconstruct(
     typer.echo(grid_sentence(grid, origin))
     if is_truncated(projections):
         typer.echo(
-            "latentct: the object reaches out of the detector, so that the image is wrong at the rim of its field, and "
-            "HU within it may be shifted; `latentct correct` completes such scans.",
+            "latentct: the body goes on beside the detector, so that HU are too high, most of all at the rim of its "
+            "field, and what lies outside is wrong; `latentct correct` completes such scans.",
             err=True,
         )
     with whole_output(output, overwrite=overwrite) as partial:
