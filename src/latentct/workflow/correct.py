@@ -117,7 +117,8 @@ def _corrected(method: Method, part: slice) -> dict[str, NDArray[Any]]:
             return _left_alone(method, part) | {"failed": np.zeros(1, int), "why": np.array([str(error)])}
     alone = [_corrected(method, slice(index, index + 1)) for index in range(part.start, part.stop)]
     failed = np.flatnonzero([len(one.pop("failed")) for one in alone])
-    return _joined(alone) | {"failed": failed, "why": np.concatenate([one.pop("why") for one in alone])}
+    why = np.concatenate([one.pop("why") for one in alone])
+    return _joined(alone) | {"failed": failed, "why": why}
 
 
 def _arrays(method: Method, part: slice) -> dict[str, NDArray[Any]]:

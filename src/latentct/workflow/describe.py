@@ -22,9 +22,11 @@ VIRTUAL = "Virtual: the image was projected anew, because its raw data are gone;
 def statement(plan: Plan, method: CompletedImage | MetalReducedImage | CorrectedRays, found: dict[str, Any]) -> str:
     """Return what was measured and what was imagined, as a sentence."""
     if isinstance(method, CompletedImage):
+        found_by_pixels = method.frame.image.padding is None and method.frame.findings.field is not None
+        rim = ", but for the outermost pixel of its field of view" if found_by_pixels else ""
         return (
-            "All that the scanner reconstructed is unchanged; everything outside its field of view, of which no ray is "
-            f"left, was imagined {OF_OTHERS}."
+            f"All that the scanner reconstructed is unchanged{rim}; everything outside, of which no ray is left, was "
+            f"imagined {OF_OTHERS}."
         )
     n = int(np.isfinite(found["misfit"]).sum())
     if isinstance(method, MetalReducedImage):
