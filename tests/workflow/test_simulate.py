@@ -157,6 +157,12 @@ def turned(image: CTImage, angle_rad: float) -> CTImage:
     return replace(image, affine_lps_mm=turn @ image.affine_lps_mm)
 
 
+def moved(image: CTImage, by_mm: float) -> CTImage:
+    affine = image.affine_lps_mm.copy()
+    affine[2, 3] += by_mm
+    return replace(image, affine_lps_mm=affine)
+
+
 @pytest.mark.parametrize(
     ("image", "settings", "words"),
     [
@@ -173,6 +179,7 @@ def turned(image: CTImage, angle_rad: float) -> CTImage:
         (body_image(), {"photons": math.nan}, "--photons is nan"),
         (body_image(), {"photons": 1.0}, "--photons is 1, but 100 to"),
         (turned(body_image(), 0.2), {}, "tilted gantry"),
+        (moved(body_image(), 1e7), {}, r"geometry of the simulated scan breaks the schema at .*isocenter_mm"),
         (body_image(Grid((3, 12, 40), (4.0, 4.0, 4.0))), {}, "at least 16 x 16"),
         (body_image(Grid((2, 40, 40), (4.0, 90.0, 90.0))), {}, "correct the spacing"),
     ],

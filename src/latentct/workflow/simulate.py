@@ -15,7 +15,7 @@ from latentct.findings import find
 from latentct.geometry import Grid, Scan, Scan2D
 from latentct.io.image import CTImage
 from latentct.io.projections import RANGE, Projections
-from latentct.io.scan_geometry import ScanGeometry
+from latentct.io.scan_geometry import ScanGeometry, read_geometry, write_geometry
 from latentct.io.sizes import check_free
 from latentct.projectors import Projector, make_projector
 from latentct.simulate import acquire
@@ -93,6 +93,7 @@ def prepare_simulation(
     scan = incomplete_scan(complete.scan, task, field_mm, arc_deg, n_views)
     is_metal = task == "metal"
     geometry = replace(complete, scan=scan, mu_water=MU_WATER_70KEV if is_metal else complete.mu_water)
+    read_geometry(write_geometry(geometry), "of the simulated scan")  # refuses what no reader would take
     x_hu = image.x_hu if image.padding is None else np.where(image.padding, np.float32(AIR_HU), image.x_hu)
     implant = put_implant(x_hu, grid, seed) if is_metal else None
     photons = METAL_PHOTONS if is_metal and photons is None else photons
