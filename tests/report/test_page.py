@@ -252,5 +252,5 @@ def test_page_takes_no_header_and_shows_no_name(tmp_path):
     for raw in [(tmp_path / "page.html").read_bytes(), *packed]:
         assert b"PLANTED" not in raw
     assert {field.name for field in fields(Volumes)} == {
-        *("before_hu", "after_hu", "affine_lps_mm", "synthesised", "uncertainty_hu"),
+        *("before_hu", "after_hu", "affine_lps_mm", "synthesised", "uncertainty_hu", "first_slice"),
     }

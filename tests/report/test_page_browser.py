@@ -202,6 +202,45 @@ def test_pointer_reads_position_and_hu(page):
     )
 
 
+def test_circle_about_the_pointer_has_mean_and_spread(page):
+    box = page.locator("#slice-canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 4.5 / WIDTH, box["y"] + box["height"] * 3.5 / HEIGHT)
+    y_mm, x_mm = np.mgrid[:HEIGHT, :WIDTH] * np.array([2.0, 1.0])[:, None, None] - [[[6.0]], [[4.0]]]
+    inside = np.hypot(y_mm, x_mm) <= 5
+    said = [
+        f"{values.mean():.1f} \u00b1 {values.std():.1f} HU"
+        for values in (np.rint(x_hu[3])[inside] for x_hu in (volumes().before_hu, volumes().after_hu))
+    ]
+    assert page.locator("#around").inner_text() == f"Circle of 10 mm: {said[0]} before, {said[1]} after"
+    circle = page.locator("#circle").bounding_box()
+    assert circle["width"] == pytest.approx(box["width"], rel=0.01)  # the picture is 10 mm wide
+    assert circle["height"] == pytest.approx(box["height"] * 10 / 16, rel=0.01)
+    page.mouse.move(0, 0)
+    assert not page.locator("#circle").is_visible()
+
+
+def test_zoom_enlarges_about_the_place_of_a_double_click(page):
+    before = page.locator("#slice-canvas").bounding_box()
+    place = (before["x"] + before["width"] * 0.85, before["y"] + before["height"] * 0.15)
+    page.mouse.dblclick(*place)
+    after = page.locator("#slice-canvas").bounding_box()
+    assert after["width"] == pytest.approx(2 * before["width"], rel=0.01)
+    assert after["x"] - before["x"] == pytest.approx(-0.85 * before["width"], abs=2)
+    assert page.get_by_label("2 \u00d7").is_checked()
+    page.mouse.move(place[0] + 1, place[1])
+    assert page.locator("#pointed").inner_text().startswith("(3.0, -6.0, 109.0) mm")  # column 8, row 1, as before
+    choose(page, "1 \u00d7")
+    assert page.locator("#slice-canvas").bounding_box() == before
+
+
+def test_bar_is_as_long_as_it_says(page):
+    for zoom, mm in (("1", 2), ("2", 2), ("4", 1)):
+        choose(page, f"{zoom} \u00d7")
+        assert page.locator("#length").inner_text() == f"{mm} mm"
+        canvas = page.locator("#slice-canvas").bounding_box()
+        assert page.locator("#bar").bounding_box()["width"] == pytest.approx(canvas["width"] * mm / WIDTH, rel=0.02)
+
+
 @pytest.mark.parametrize("width_px", [1280, 390])
 def test_page_fits_its_width(page, width_px):
     page.set_viewport_size({"width": width_px, "height": 844})
@@ -218,7 +257,7 @@ def test_keyboard_alone_reaches_every_control(page):
     for _ in range(12):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
-    assert reached[:8] == ["slice-canvas", "view", "slice", "plane", "preset", "level", "width", "tint"]
+    assert reached[:9] == ["slice-canvas", "view", "slice", "plane", "zoom", "preset", "level", "width", "tint"]
     page.get_by_label("After").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#caption").inner_text().startswith("Before")

@@ -11,7 +11,7 @@ from latentct.report.figures import tinted_sinogram
 from latentct.report.page.content import Convergence, Sinogram
 
 LARGEST_PX = 800  # of a side of the sinogram's picture
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 560, 320, 64, 44, 12, 16
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 520, 320, 64, 48, 12, 16
 MOST_POINTS = 400  # of a curve
 
 

@@ -24,7 +24,8 @@
     difference: { title: "After minus before", colours: blueToRed, window: { level: 0, width: 600 } },
     uncertainty: { title: "Uncertainty", colours: heat, window: { level: 75, width: 150 } },
   };
-  const state = { view: "after", plane: "axial", slices: { axial: firstSlice, coronal: H >> 1, sagittal: W >> 1 } };
+  const circleMm = 10;
+  const state = { view: "after", plane: "axial", zoom: 1, slices: { axial: firstSlice, coronal: H >> 1, sagittal: W >> 1 } };
 
   function ramp(stops) {
     const table = new Uint8ClampedArray(256 * 3);
@@ -97,8 +98,15 @@
     ["top", "bottom", "left", "right"].forEach((edge, i) => { byId(edge).textContent = plane.edges[i]; });
     const [acrossMm, downMm] = [plane.columns * plane.columnMm, plane.rows * plane.rowMm];
     byId("frame").style.width = `${100 * Math.min(1, acrossMm / downMm)}%`;
+    byId("frame").style.transform = `scale(${state.zoom})`;
+    byId("frame").style.setProperty("--zoom", state.zoom);
     canvas.style.aspectRatio = `${acrossMm} / ${downMm}`;
-    byId("bar").style.width = `${(100 * 50) / acrossMm}%`;
+    byId("circle").style.width = `${(100 * circleMm) / acrossMm}%`;
+    byId("circle").style.height = `${(100 * circleMm) / downMm}%`;
+    const shownMm = Math.max(acrossMm, downMm) / state.zoom;
+    const barMm = [50, 20, 10, 5, 2, 1].find((mm) => mm <= shownMm / 4) || 1;
+    byId("bar").style.width = `${(100 * barMm) / shownMm}%`;
+    byId("length").textContent = `${barMm} mm`;
     const bar = byId("colours").getContext("2d");
     const strip = bar.createImageData(256, 1);
     for (let i = 0; i < 256; i++) strip.data.set([...colours.subarray(3 * i, 3 * i + 3), 255], 4 * i);
@@ -128,10 +136,10 @@
   }
 
   function choose(group, value) {
-    const choice = document.querySelector(`input[name=${group}][value=${value}]`);
+    const choice = document.querySelector(`input[name=${group}][value="${value}"]`);
     if (!choice) return;
     choice.checked = true;
-    state[group] = value;
+    state[group] = group === "zoom" ? Number(value) : value;
     show();
   }
 
@@ -143,8 +151,40 @@
     const voxel = plane.start(state.slices[state.plane]) + row * plane.down + column * plane.right;
     const [x, y, z] = positionMm([Math.floor(voxel / (H * W)), Math.floor(voxel / W) % H, voxel % W]).map((mm) => mm.toFixed(1));
     const spread = views.uncertainty.data ? `, uncertainty ${views.uncertainty.data[voxel]} HU` : "";
+    const circle = circleVoxels(plane, row, column);
+    byId("around").textContent = `Circle of ${circleMm} mm: ${meanAndSpread(views.before.data, circle)} before, ${meanAndSpread(views.after.data, circle)} after`;
+    byId("circle").style.left = `${(100 * (column + 0.5)) / plane.columns}%`;
+    byId("circle").style.top = `${(100 * (row + 0.5)) / plane.rows}%`;
+    byId("circle").hidden = false;
     const source = views.synthesised && views.synthesised.data[voxel] ? ", rests on synthesised rays" : "";
     byId("pointed").textContent = `(${x}, ${y}, ${z}) mm: ${views.before.data[voxel]} HU before, ${views.after.data[voxel]} HU after${spread}${source}`;
+  }
+
+  function circleVoxels(plane, row, column) {
+    const [rows, columns] = [circleMm / 2 / plane.rowMm, circleMm / 2 / plane.columnMm].map(Math.floor);
+    const voxels = [];
+    for (let r = Math.max(row - rows, 0); r <= Math.min(row + rows, plane.rows - 1); r++) {
+      for (let c = Math.max(column - columns, 0); c <= Math.min(column + columns, plane.columns - 1); c++) {
+        if (Math.hypot((r - row) * plane.rowMm, (c - column) * plane.columnMm) <= circleMm / 2) {
+          voxels.push(plane.start(state.slices[state.plane]) + r * plane.down + c * plane.right);
+        }
+      }
+    }
+    return voxels;
+  }
+
+  function meanAndSpread(data, voxels) {
+    const mean = voxels.reduce((sum, voxel) => sum + data[voxel], 0) / voxels.length;
+    const variance = voxels.reduce((sum, voxel) => sum + (data[voxel] - mean) ** 2, 0) / voxels.length;
+    return `${mean.toFixed(1)} ± ${Math.sqrt(variance).toFixed(1)} HU`;
+  }
+
+  function zoomAbout(event) {
+    const box = canvas.getBoundingClientRect();
+    if (state.zoom === 1) {
+      byId("frame").style.transformOrigin = `${(100 * (event.clientX - box.left)) / box.width}% ${(100 * (event.clientY - box.top)) / box.height}%`;
+    }
+    choose("zoom", { 1: 2, 2: 4, 4: 1 }[state.zoom]);
   }
 
   function listen() {
@@ -155,6 +195,9 @@
       if (event.key.toLowerCase() === "o" && isImage()) byId("tint").click();
     });
     canvas.addEventListener("wheel", (event) => { event.preventDefault(); step(-Math.sign(event.deltaY)); }, { passive: false });
+    canvas.addEventListener("pointerdown", point);
+    canvas.addEventListener("pointerleave", () => { byId("circle").hidden = true; });
+    canvas.addEventListener("dblclick", zoomAbout);
     canvas.addEventListener("pointermove", (event) => {
       point(event);
       const { level, width } = views[state.view].window;
@@ -166,7 +209,7 @@
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
     byId("controls").addEventListener("change", ({ target }) => {
       if (target.name === "preset") setWindow(...target.value.split(",").map(Number));
-      if (target.name === "view" || target.name === "plane") choose(target.name, target.value);
+      if (target.name in state) choose(target.name, target.value);
     });
   }
 
