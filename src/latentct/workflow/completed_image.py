@@ -78,7 +78,8 @@ class CompletedImage:
     def _completed(self, x_hu: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return slices (S, H, W) in HU on the frame, misfits and traces."""
         corrector = self._corrector
-        coarse_mu = hu_to_mu(resample_slices(x_hu, self.frame.plane, corrector.grid, AIR_HU), corrector.mu_water)
+        coarse_hu = resample_slices(x_hu.clamp_min(AIR_HU), self.frame.plane, corrector.grid, AIR_HU)
+        coarse_mu = hu_to_mu(coarse_hu, corrector.mu_water)
         found = complete_slices(corrector.inferer, corrector.network, coarse_mu, self._known)
         completed_hu = mu_to_hu(found.x_mu.cpu(), corrector.mu_water)
         fine_hu = resample_slices(completed_hu, corrector.grid, self.frame.plane, AIR_HU)

@@ -52,7 +52,7 @@ class Frame:
 
     def slices_hu(self, indices: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return slices (S, H, W) of the frame in HU; what the scanner did not reconstruct is air."""
-        x_hu = np.maximum(self.image.x_hu[indices], AIR_HU)
+        x_hu = self.image.x_hu[indices]
         if self.image.padding is not None:
             x_hu = np.where(self.image.padding[indices], AIR_HU, x_hu)
         padded = self.on_frame(x_hu, AIR_HU)
