@@ -115,3 +115,22 @@ def test_the_input_is_not_touched(tmp_path):
     check_output(tmp_path / "out", source)
     with pytest.raises(InputError, match="exists already"):
         check_output(source, tmp_path / "other")
+
+
+def test_two_runs_into_one_folder_do_not_mix(tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(InputError, match="exists already"), whole_output(output) as first:
+        first.mkdir()
+        (first / "first").write_text("first")
+        with whole_output(output) as second:
+            second.mkdir()
+            (second / "second").write_text("second")
+    assert names(tmp_path) == ["out", "out/second"]
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="exists already"), whole_output(tmp_path / "file"):
+        pass
+    with pytest.raises(InputError, match="cannot be written"), whole_output(tmp_path / "file" / "out"):
+        pass

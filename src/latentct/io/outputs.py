@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from latentct.errors import InputError
-from latentct.io.folders import refuse_existing
 
 
 def check_output(output: Path, *inputs: Path, overwrite: bool = False) -> None:
@@ -25,7 +24,7 @@ def check_output(output: Path, *inputs: Path, overwrite: bool = False) -> None:
         InputError: There is something already and `overwrite` is false, or one of output and input lies in the other.
     """
     _refuse_nameless(output)
-    refuse_existing(output, overwrite)
+    _refuse_existing(output, overwrite)
     target = Path(os.path.realpath(output))
     for one in inputs:
         source = Path(os.path.realpath(one))
@@ -49,7 +48,7 @@ def whole_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
             written there.
     """
     _refuse_nameless(output)
-    refuse_existing(output, overwrite)
+    _refuse_existing(output, overwrite)
     above = [folder for folder in (output.parent, *output.parent.parents) if not folder.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +64,7 @@ def whole_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
         yield new / output.name
         targets = {one: output.with_name(one.name) for one in sorted(new.iterdir())}
         for one, target in targets.items():
-            refuse_existing(target, overwrite)
+            _refuse_existing(target, overwrite)
             _refuse_other_kind(one, target)
         for one, target in targets.items():
             _put(one, target, old / target.name)
@@ -74,6 +73,12 @@ def whole_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         _remove_empty(above)
+
+
+def _refuse_existing(target: Path, overwrite: bool) -> None:
+    """Raise an InputError if something is there that must not be replaced."""
+    if not overwrite and os.path.lexists(target):
+        raise InputError(f"{target} exists already; choose another name or allow it to be overwritten (--overwrite).")
 
 
 def _put(new: Path, target: Path, old: Path) -> None:

@@ -15,8 +15,8 @@ from latentct.io.dicom.derived import Kind, NewUids, derived_header, new_uids, s
 from latentct.io.dicom.headers import floats, has_value, quiet
 from latentct.io.dicom.read import DicomSource
 from latentct.io.dicom.slices import Slice
-from latentct.io.folders import whole_folder
 from latentct.io.image import CTImage
+from latentct.io.outputs import whole_output
 
 # DICOM has no code for a correction of projections, so the image is coded as what it is after it: reconstructed.
 _RECONSTRUCTED = ("113962", "Filtered Back Projection")
@@ -55,7 +55,8 @@ def write_series(
     if not isinstance(source, DicomSource):
         raise InputError("The image was not read from DICOM, so no DICOM series can be derived from it; write NIfTI.")
     uids = new_uids(source.slices[0].header)
-    with whole_folder(folder, overwrite=overwrite) as partial:
+    with whole_output(Path(folder), overwrite=overwrite) as partial:
+        partial.mkdir()
         kind = Kind("latentct", 1, derivation, _RECONSTRUCTED, "HU")
         stored, intercept, padding = _stored_hu(image)
         _write(partial, "image", stored, intercept, padding, image, kind, uids)
