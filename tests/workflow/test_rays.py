@@ -20,7 +20,7 @@ from latentct.recon import fbp
 from latentct.serving import Corrector, load_corrector
 from latentct.simulate import make_scanner
 from latentct.units import hu_to_mu, mu_to_hu
-from latentct.workflow.ray_settings import SETTINGS
+from latentct.workflow.ray_settings import SETTINGS, refinement_for
 from latentct.workflow.rays import image_grid, rays_method, working_grid
 from latentct.workflow.slices import FloatArray
 
@@ -267,3 +267,14 @@ def test_settings_are_those_of_the_bundles():
     for task in ("sparse_view", "metal"):
         for key in ("rounds", "prior_weight"):
             assert config(task, "inference")[key].startswith("%bundles/lsr_truncation/")
+
+
+def test_total_variation_suits_views_and_pixels(corrector):
+    def weight(task: str, n_views: float, pixel_mm: float) -> float:
+        return refinement_for(task, n_views, pixel_mm, corrector.method.inferer, corrector.method).weight
+
+    assert weight("sparse-view", 32, 4.0) == SETTINGS["sparse-view"].refinement.weight
+    assert weight("sparse-view", 64, 4.0) == pytest.approx(0.002 / 2, rel=0.01)
+    assert weight("sparse-view", 32, 2.0) == pytest.approx(2 * weight("sparse-view", 32, 4.0))
+    assert weight("limited-angle", 120, 4.0) == weight("limited-angle", 240, 4.0) == 0.003
+    assert refinement_for("metal", 120, 4.0, corrector.method.inferer, corrector.method) is None

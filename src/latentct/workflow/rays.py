@@ -117,7 +117,7 @@ class CorrectedRays:
         self._projections, self._corrector = projections, method
         self._inferer = inferer_for(findings.task, method)
         n_views = math.pi / findings.arc.line_step_rad
-        self._refinement = refinement_for(findings.task, n_views, self._inferer, method)
+        self._refinement = refinement_for(findings.task, n_views, max(self.image.spacing_mm), self._inferer, method)
         self.wave = max(1, min(self._inferer.batch_size, MOST_RAYS // math.prod(self.scan.sinogram_shape)))
         device = method.device
         self._projector = make_projector(self.image, self.scan, "auto", device)
