@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CONVENTIONS.md", "CHANGELOG.md",
-    "docs/mlflow.md", "mlflow/README.md",
+    "docs/correct.md", "docs/formats.md", "docs/mlflow.md", "mlflow/README.md",
 )  # fmt: skip
 
 
