@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from latentct.geometry import ConeBeam, Grid, ParallelBeam, truncation_ray_mask
-from latentct.inferers.unet import UNetExtrapolation, UNetReconstructor
+from latentct.inferers.unet import UNetCompletion, UNetExtrapolation, UNetReconstructor
 from latentct.projectors import make_projector
 from latentct.recon import fbp
 from latentct.tasks import first_reconstruction
@@ -144,3 +144,26 @@ def test_cone_beam_is_refused(method):
     projector = make_projector(Grid((2, 4, 4), (4.0, 4.0, 4.0)), scan)
     with pytest.raises(TypeError, match="parallel and fan beams, not ConeBeam"):
         method(torch.zeros(1, 1, *scan.sinogram_shape), projector, torch.ones(scan.sinogram_shape, dtype=torch.bool))
+
+
+class Guess(nn.Module):
+    """Says what a completion shall guess, as a network for two channels does."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__()
+        self.x = x
+
+    def forward(self, shown: torch.Tensor) -> torch.Tensor:
+        assert shown.shape[1] == 2
+        return torch.where(shown[:, 1:] > 0, shown[:, :1], self.x)
+
+
+@pytest.mark.parametrize(("guess", "mu"), [(0.25, MU_WATER_70KEV), (0.0, 0.0), (-0.2, 0.0)])
+def test_a_completion_keeps_known_pixels_and_takes_the_guess_elsewhere(guess, mu):
+    x_mu = 2 * MU_WATER_70KEV * torch.rand(5, 1, 32, 32)
+    x_mu[0, 0, 3, 3] = 20 * MU_WATER_70KEV  # beyond what the network can show
+    known = torch.arange(32)[:, None].expand(32, 32) < 12
+    unseen = torch.where(known, x_mu, torch.nan)
+    completed = UNetCompletion(Guess(guess), -1000.0, 3000.0, batch_size=2)(unseen, known)
+    assert torch.equal(completed[..., known], x_mu[..., known])
+    assert completed[..., ~known].unique().tolist() == pytest.approx([mu], abs=1e-8)

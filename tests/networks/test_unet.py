@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import latentct.networks.unet
-from latentct.networks import ResidualUNet
+from latentct.networks import CompletionUNet, ResidualUNet, with_known
 
 
 @pytest.fixture
@@ -44,6 +44,32 @@ def test_gradient_reaches_every_weight(unet):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in unet.parameters() if p.ndim > 1)
 
 
+def test_a_completion_changes_unknown_pixels_alone():
+    torch.manual_seed(0)
+    network = CompletionUNet((8, 8, 8, 8, 16, 8), norm_num_groups=4).eval()
+    torch.nn.init.normal_(network.unet.final_conv.weight, std=0.5)
+    known = torch.zeros(64, 64, dtype=torch.bool)
+    known[20:40, 10:50] = True
+    x = torch.rand(2, 1, 64, 64)
+    out = network(with_known(x, known))
+    assert out.shape == x.shape
+    assert torch.equal(out[..., known], x[..., known])
+    assert (out[..., ~known] != 0).float().mean() > 0.99
+    unseen = torch.where(known, x, torch.nan)
+    assert torch.equal(network(with_known(unseen, known)), out)
+
+
+def test_a_completion_knows_air_from_what_is_not_known():
+    torch.manual_seed(0)
+    network = CompletionUNet((8, 8, 8, 8, 16, 8), norm_num_groups=4).eval()
+    torch.nn.init.normal_(network.unet.final_conv.weight, std=0.5)
+    known = torch.arange(64)[:, None].expand(64, 64) < 32
+    fewer = known & (torch.arange(64) < 16)
+    air = torch.zeros(1, 1, 64, 64)
+    out, of_fewer = (network(with_known(air, mask))[..., 40:, :] for mask in (known, fewer))
+    assert not torch.allclose(out, of_fewer)
+
+
 def test_size_is_checked(unet):
     with pytest.raises(ValueError, match=r"\(48, 64\) pixels are not divisible by the stride 32"):
         unet(torch.zeros(1, 1, 48, 64))
@@ -56,4 +82,4 @@ def test_default_weights_are_small_to_ship(tmp_path: Path):
 
 
 def test_doctest():
-    assert doctest.testmod(latentct.networks.unet) == (0, 4)
+    assert doctest.testmod(latentct.networks.unet) == (0, 8)

@@ -14,7 +14,7 @@ from monai.bundle import ConfigParser
 from numpy.testing import assert_allclose, assert_array_equal
 
 from latentct.errors import InputError
-from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
+from latentct.geometry import ConeBeam, FanBeam, Grid, ParallelBeam, field_of_measurement_mask
 from latentct.io.nifti import read_volume, write_volume
 from latentct.io.projections import Projections
 from latentct.io.scan_geometry import ScanGeometry, write_geometry
@@ -85,11 +85,22 @@ def test_an_image_is_corrected_as_by_inference(staged, corrector, nifti, tmp_pat
 def test_metal_is_corrected_as_by_inference(nifti, tmp_path):
     root = stage_small(tmp_path, "lsr_metal")
     inference(root, nifti, tmp_path / "out")
-    answer = answered(load_corrector(root, "cpu"), sent(nifti))
+    corrector = load_corrector(root, "cpu")
+    answer = answered(corrector, sent(nifti))
     x_hu, _ = volume(answer, tmp_path)
     assert_array_equal(x_hu, read_volume(tmp_path / "out" / "body_lsr.nii.gz")[0])
+    assert corrector.method.completion is None  # this bundle has none
     assert arrays(answer)["synthesised_rays"].ndim == 3
     assert x_hu.max() > 2500  # metal is back in its place
+
+
+def test_a_bundle_brings_its_first_guess_of_slices_that_are_cut(corrector):
+    grid = corrector.method.grid
+    known = torch.from_numpy(field_of_measurement_mask(grid, 250.0))
+    x_mu = corrector.method.mu_water * torch.rand(2, 1, *grid.shape)
+    completed = corrector.method.completion(torch.where(known, x_mu, torch.nan), known)
+    assert torch.equal(completed[..., known], x_mu[..., known])
+    assert completed.min() >= 0
 
 
 def test_few_views_are_reconstructed_as_by_inference(tmp_path):

@@ -16,6 +16,7 @@ from latentct.errors import InputError
 CONFIGS = {
     "training": ("train.yaml",),
     "training_unet": ("train.yaml", "train_unet.yaml"),
+    "training_completion": ("train.yaml", "train_completion.yaml"),
     "training_autoencoder": ("train_autoencoder.yaml",),
     "training_alignment": ("train_alignment.yaml",),
     "training_diffusion": ("train_diffusion.yaml",),

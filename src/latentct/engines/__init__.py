@@ -20,6 +20,7 @@ from latentct.engines.distributed import SynchronisedTraining, join_processes
 from latentct.engines.few_view import FewViewComparison
 from latentct.engines.few_view_report import FewViewReport, LastResult, VolumeExample
 from latentct.engines.few_view_scan import PatientPrepareBatch, few_view_items
+from latentct.engines.fields import CutFields
 from latentct.engines.handlers import shared_handler
 from latentct.engines.measurement import FrozenOutputs, HeldBack, Measurement, ScanPrepareBatch
 from latentct.engines.pipeline import run_stages
@@ -44,6 +45,7 @@ __all__ = [
     "AverageState",
     "BestWeights",
     "BodyError",
+    "CutFields",
     "Example",
     "FewViewComparison",
     "FewViewPrepareBatch",

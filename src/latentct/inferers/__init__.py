@@ -5,7 +5,7 @@ from latentct.inferers.consistency import ProjectionConsistency
 from latentct.inferers.lsr import LatentReconstructionInferer
 from latentct.inferers.refine import LatentPriorTV
 from latentct.inferers.result import LatentReconstruction
-from latentct.inferers.unet import UNetExtrapolation, UNetReconstructor
+from latentct.inferers.unet import UNetCompletion, UNetExtrapolation, UNetReconstructor
 from latentct.inferers.volume import correct_volume
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "LatentReconstructionInferer",
     "ProjectionConsistency",
     "RegressionReconstructor",
+    "UNetCompletion",
     "UNetExtrapolation",
     "UNetReconstructor",
     "correct_volume",

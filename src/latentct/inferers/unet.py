@@ -1,4 +1,4 @@
-"""A U-Net as a reconstructor, and its image as a prior for the rays that were not measured."""
+"""A U-Net as a reconstructor, its image as a prior for rays that were not measured, and its guess of unknown pixels."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from latentct.correction.view_seam import complete_rays
 from latentct.geometry import Grid
+from latentct.networks import with_known
 from latentct.projectors import Projector
 from latentct.recon import fbp, plane_scan
 from latentct.tasks import first_reconstruction
 from latentct.transforms import resample_slices
-from latentct.units import MU_WATER_70KEV, NETWORK_RANGE, hu_to_x, mu_to_hu
+from latentct.units import MU_WATER_70KEV, NETWORK_RANGE, hu_to_mu, hu_to_x, mu_to_hu, x_to_hu
 
 
 class UNetReconstructor:
@@ -100,3 +101,45 @@ class UNetExtrapolation:
         """Return the line integrals (B, 1, A, U): bit for bit where measured, of the prior image elsewhere."""
         y_hat = projector(self.reconstructor(y, projector, ray_mask).clamp_min(0.0))
         return complete_rays(y, y_hat, ray_mask, plane_scan(projector))
+
+
+class UNetCompletion:
+    """Let a network guess the unknown pixels of slices: where the search that completes them starts.
+
+    Args:
+        network: in eval mode, see `latentct.networks.CompletionUNet`.
+        hu_min: HU at network value 0, air.
+        hu_max: HU at network value 1.
+        mu_water: attenuation of water in 1/mm.
+        batch_size: slices completed together.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        hu_min: float,
+        hu_max: float,
+        mu_water: float = MU_WATER_70KEV,
+        batch_size: int = 32,
+    ) -> None:
+        self.network = network
+        self.hu_min, self.hu_max = hu_min, hu_max
+        self.mu_water = mu_water
+        self.batch_size = batch_size
+
+    def __call__(self, x_mu: Tensor, known: Tensor) -> Tensor:
+        """Complete.
+
+        Args:
+            x_mu: slices (B, 1, H, W) in 1/mm on the grid that the network was trained on; what is not known is not
+                read.
+            known: bool (H, W), True = known.
+
+        Returns:
+            Slices (B, 1, H, W) in 1/mm, none below 0; known pixels as they are.
+        """
+        x = hu_to_x(mu_to_hu(x_mu, self.mu_water), self.hu_min, self.hu_max).clamp(0.0, 1.0)
+        with torch.no_grad():
+            parts = [self.network(part).float() for part in with_known(x, known).split(self.batch_size)]
+        guess_mu = hu_to_mu(x_to_hu(torch.cat(parts), self.hu_min, self.hu_max), self.mu_water).clamp_min(0.0)
+        return torch.where(known, x_mu, guess_mu)

@@ -1,16 +1,18 @@
-"""Networks: the slice VAE that latent space reconstruction searches, the U-Net it is compared with, volumes."""
+"""Networks: the slice VAE that latent space reconstruction searches, U-Nets, volumes."""
 
 from latentct.networks.conditioner import Conditioning, ViewConditioner
 from latentct.networks.few_view import FewViewModel
-from latentct.networks.unet import ResidualUNet
+from latentct.networks.unet import CompletionUNet, ResidualUNet, with_known
 from latentct.networks.vae import VariationalAutoencoder
 from latentct.networks.volume_autoencoder import VolumeAutoencoder
 
 __all__ = [
+    "CompletionUNet",
     "Conditioning",
     "FewViewModel",
     "ResidualUNet",
     "VariationalAutoencoder",
     "ViewConditioner",
     "VolumeAutoencoder",
+    "with_known",
 ]

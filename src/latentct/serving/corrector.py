@@ -47,8 +47,9 @@ def load_corrector(bundle_root: str | os.PathLike[str], device: str | None = Non
     if device is not None:
         parser["device"] = f"$torch.device('{device}')"
     kind = VolumeCorrector if "sampler" in parser else SliceCorrector
+    keys = [*kind.ids, *(key for key in kind.optional_ids if key in parser)]
     with _without_missing_codec():
-        content = {key: parser.get_parsed_content(key) for key in kind.ids}
+        content = {key: parser.get_parsed_content(key) for key in keys}
     return Corrector(kind(content), _model(root))
 
 

@@ -16,7 +16,7 @@ from latentct.engines import ScanPrepareBatch
 from latentct.engines.measurement import Measurement
 from latentct.errors import InputError
 from latentct.geometry import Grid, Scan2D
-from latentct.inferers import LatentReconstructionInferer
+from latentct.inferers import LatentReconstructionInferer, UNetCompletion
 from latentct.io.nifti import LPS_FROM_RAS, grid_affine_lps_mm
 from latentct.io.projections import Projections
 from latentct.io.scan_geometry import ScanGeometry
@@ -34,13 +34,19 @@ class SliceCorrector:
 
     Args:
         content: parsed entries of a bundle's `inference.yaml` by id: `network`, `inferer`, `task`, `scan`, `grid`,
-            `mu_water`, `preprocessing`, `prepare_batch`, `device`.
+            `mu_water`, `preprocessing`, `prepare_batch`, `device`; and `completion` where there is one.
+
+    Attributes:
+        completion: the first guess of slices that their field of view cuts, see `latentct.inferers.UNetCompletion`;
+            None: the bundle has none.
     """
 
     ids = ("network", "inferer", "task", "scan", "grid", "mu_water", "preprocessing", "prepare_batch", "device")
+    optional_ids: tuple[str, ...] = ("completion",)
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.network = content["network"]
+        self.completion: UNetCompletion | None = content.get("completion")
         self.inferer: LatentReconstructionInferer = content["inferer"]
         self.task = content["task"]
         self.grid: Grid = content["grid"]

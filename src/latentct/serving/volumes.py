@@ -32,6 +32,7 @@ class VolumeCorrector:
     """
 
     ids = ("network", "sampler", "simulated_scan", "grid", "mu_water", "preprocessing", "prepare_batch", "device")
+    optional_ids: tuple[str, ...] = ()
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.network = content["network"]
