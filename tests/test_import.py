@@ -11,10 +11,13 @@ HEAVY = ("torch", "monai", "numpy", "numba", "mlflow", "nibabel", "ignite", "mat
 REPORT = "import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)"
 ENTRIES = {
     "import latentct": f"import latentct; {REPORT}",
-    "latentct --help": (
-        "import sys; sys.argv = ['latentct', '--help']\n"
-        f"from latentct.cli.main import main\ntry:\n    main()\nfinally:\n    {REPORT}"
-    ),
+    **{
+        f"latentct {words}": (
+            f"import sys; sys.argv = {['latentct', *words.split()]}\n"
+            f"from latentct.cli.main import main\ntry:\n    main()\nfinally:\n    {REPORT}"
+        )
+        for words in ("--help", "correct --help", "simulate --help", "reconstruct --help", "evaluate --help")
+    },
 }
 
 
