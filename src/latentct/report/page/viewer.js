@@ -26,6 +26,7 @@
   };
   const circleMm = 10;
   const state = { view: "after", plane: "axial", zoom: 1, slices: { axial: firstSlice, coronal: H >> 1, sagittal: W >> 1 } };
+  let pointer = null; // where the mouse rests on the picture
 
   function ramp(stops) {
     const table = new Uint8ClampedArray(256 * 3);
@@ -117,7 +118,11 @@
     return affineLpsMm.slice(0, 3).map((row) => row[3] + row[0] * index[0] + row[1] * index[1] + row[2] * index[2]);
   }
 
-  function show() { draw(); describe(); }
+  function show() {
+    draw();
+    describe();
+    if (pointer) point(pointer);
+  }
 
   function goTo(slice) {
     state.slices[state.plane] = Math.min(Math.max(slice, 0), planes[state.plane].count - 1);
@@ -144,6 +149,7 @@
   }
 
   function point(event) {
+    pointer = event;
     const plane = planes[state.plane];
     const box = canvas.getBoundingClientRect();
     const column = Math.min(Math.max(Math.floor(((event.clientX - box.left) / box.width) * plane.columns), 0), plane.columns - 1);
@@ -196,7 +202,10 @@
     });
     canvas.addEventListener("wheel", (event) => { event.preventDefault(); step(-Math.sign(event.deltaY)); }, { passive: false });
     canvas.addEventListener("pointerdown", point);
-    canvas.addEventListener("pointerleave", () => { byId("circle").hidden = true; });
+    canvas.addEventListener("pointerleave", () => {
+      pointer = null;
+      byId("circle").hidden = true;
+    });
     canvas.addEventListener("dblclick", zoomAbout);
     canvas.addEventListener("pointermove", (event) => {
       point(event);
