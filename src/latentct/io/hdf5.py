@@ -39,16 +39,23 @@ def read_hdf5(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
 
 
 def write_hdf5(path: Path, y: NDArray[np.float32], geometry: str) -> None:
-    """Write line integrals, compressed view by view, and the text of their geometry as an attribute."""
+    """Write line integrals, compressed view by view, and the text of their geometry as an attribute.
+
+    The file is made in memory: where the disk is full, HDF5 ends the process when it closes a file of its own.
+    """
     import h5py
 
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    with h5py.File("projections.h5", "w", driver="core", backing_store=False) as file:
         chunks = (1, *y.shape[1:])
         dataset = file.create_dataset("projections", data=y, chunks=chunks, compression="gzip", shuffle=True)
         if len(geometry.encode()) <= LONGEST_ATTRIBUTE:
             dataset.attrs["geometry"] = geometry
         else:
             file.create_dataset("geometry", data=geometry)
+        file.flush()
+        content = file.id.get_file_image()
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def _content(file: Any, path: Path) -> tuple[ScanGeometry, NDArray[Any]]:

@@ -26,7 +26,7 @@ import numpy as np
 from latentct.errors import InputError
 from latentct.geometry import FanBeam, Grid, ParallelBeam, Scan2D
 
-MOST_TURNS = 1000
+MOST_TURNS, LEAST_SOD_MM = 1000, 1e-3
 
 
 def read_angles_rad(section: Mapping[str, Any]) -> tuple[float, ...]:
@@ -101,8 +101,8 @@ def refuse_senseless_angles(angles_rad: Sequence[float], name: str) -> None:
 
 def refuse_short_distance(sod_mm: float, sdd_mm: float, name: str) -> None:
     """Raise an InputError if source, rotation axis and detector do not stand one behind the other."""
-    if sod_mm <= 0:
-        raise InputError(f"geometry {name} has the source {sod_mm:g} mm before the axis; give a distance above 0.")
+    if sod_mm < LEAST_SOD_MM:
+        raise InputError(f"geometry {name} has the source {sod_mm:g} mm before the axis; give a distance in mm.")
     if sdd_mm <= sod_mm:
         raise InputError(
             f"geometry {name} has sdd_mm {sdd_mm:g}, not more than sod_mm {sod_mm:g}, so the detector would stand in "
