@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
+from browser import IMAGES, PROGRAM, open_browser
 from mlflow import MlflowClient
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-IMAGES = Path(__file__).parent / "images"
 SIZE_PX = {"width": 1280, "height": 800}
-# Without these, a browser in a closed network waits for hosts that it cannot reach.
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 DRAWN_MS = 8000
 """The page polls for ever, so that no event tells when it is drawn."""
 
@@ -32,11 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default=os.environ.get("MLFLOW_TRACKING_URI"), help="address of the MLflow server")
     parser.add_argument("--experiment", default="lsr_truncation", help="experiment and registered model that are shown")
-    parser.add_argument("--browser", default=shutil.which("chromium"), help="program of the browser")
+    parser.add_argument("--browser", default=PROGRAM, help="program of the browser")
     given = parser.parse_args(arguments)
-    IMAGES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=given.browser, args=QUIET)
+    with open_browser(given.browser) as chromium:
         page = chromium.new_page(viewport=SIZE_PX)
         _settle(page, given.url)
         for name, place in _places(given.url, given.experiment).items():
@@ -44,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             page.wait_for_timeout(DRAWN_MS)
             page.screenshot(path=IMAGES / f"mlflow_{name}.png")
             print(IMAGES / f"mlflow_{name}.png")
-        chromium.close()
 
 
 def _settle(page: Page, url: str) -> None:
