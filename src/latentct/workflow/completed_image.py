@@ -80,7 +80,9 @@ class CompletedImage:
         corrector = self._corrector
         coarse_hu = resample_slices(x_hu.clamp_min(AIR_HU), self.frame.plane, corrector.grid, AIR_HU)
         coarse_mu = hu_to_mu(coarse_hu, corrector.mu_water)
-        found = complete_slices(corrector.inferer, corrector.network, coarse_mu, self._known)
+        found = complete_slices(
+            corrector.inferer, corrector.network, coarse_mu.to(corrector.device), self._known, corrector.completion
+        )
         completed_hu = mu_to_hu(found.x_mu.cpu(), corrector.mu_water)
         fine_hu = resample_slices(completed_hu, corrector.grid, self.frame.plane, AIR_HU)
         return fine_hu[:, 0].numpy(), found.misfit.cpu().numpy(), found.trace.cpu().numpy()
