@@ -4,12 +4,14 @@ import base64
 import hashlib
 import io
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigParser
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -85,11 +87,9 @@ def test_an_image_is_corrected_as_by_inference(staged, corrector, nifti, tmp_pat
 def test_metal_is_corrected_as_by_inference(nifti, tmp_path):
     root = stage_small(tmp_path, "lsr_metal")
     inference(root, nifti, tmp_path / "out")
-    corrector = load_corrector(root, "cpu")
-    answer = answered(corrector, sent(nifti))
+    answer = answered(load_corrector(root, "cpu"), sent(nifti))
     x_hu, _ = volume(answer, tmp_path)
     assert_array_equal(x_hu, read_volume(tmp_path / "out" / "body_lsr.nii.gz")[0])
-    assert corrector.method.completion is None  # this bundle has none
     assert arrays(answer)["synthesised_rays"].ndim == 3
     assert x_hu.max() > 2500  # metal is back in its place
 
@@ -101,6 +101,15 @@ def test_a_bundle_brings_its_first_guess_of_slices_that_are_cut(corrector):
     completed = corrector.method.completion(torch.where(known, x_mu, torch.nan), known)
     assert torch.equal(completed[..., known], x_mu[..., known])
     assert completed.min() >= 0
+
+
+def test_a_bundle_without_a_first_guess_is_loaded_too(staged, tmp_path):
+    root = tmp_path / "bundle"
+    shutil.copytree(staged, root)
+    config = yaml.safe_load((root / "configs" / "inference.yaml").read_text())
+    del config["completion"]
+    (root / "configs" / "inference.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert load_corrector(root, "cpu").method.completion is None
 
 
 def test_few_views_are_reconstructed_as_by_inference(tmp_path):
