@@ -67,3 +67,13 @@ def test_views_at_one_angle_leave_finite_weights() -> None:
     weights = ray_weights(FanBeam((0.3, 0.3, 1.0, 2.0), **FAN))
     assert np.isfinite(weights).all()
     assert weights[2:].min() > 0
+
+
+@pytest.mark.parametrize("n_views", [16, 30, 60, 118])
+def test_uneven_views_of_a_full_turn_leave_no_jump_along_the_detector(n_views: int) -> None:
+    index = np.arange(n_views) * 1128 // n_views
+    angles_rad = 2 * math.pi * index / 1128
+    scan = FanBeam(tuple(angles_rad), 300, 2.0, 595.0, 1085.6, curved=True)
+    weights = ray_weights(scan)
+    np.testing.assert_allclose(weights, np.broadcast_to(weights[:, :1], weights.shape))
+    assert weights[:, 0].sum() == pytest.approx(math.pi, rel=0.5 / n_views)

@@ -28,17 +28,21 @@ def ray_weights(scan: ParallelBeam | FanBeam) -> FloatArray:
         of a line sum to one.
     """
     steps_rad, position_rad = _views_on_arc(np.asarray(scan.angles_rad))
-    fan_rad = scan.fan_angles_rad() if isinstance(scan, FanBeam) else np.zeros(scan.n_bins)
     edge, edge_opposite = _detector_tapers(scan)
     arc_rad = float(steps_rad.sum())
+    n_whole = _whole_turns(arc_rad, scan.n_views)
+    if n_whole:
+        share: FloatArray = edge / (n_whole * (edge + edge_opposite))
+        return share * steps_rad[:, None]
+    fan_rad = scan.fan_angles_rad() if isinstance(scan, FanBeam) else np.zeros(scan.n_bins)
     same = position_rad[:, None]
     opposite = same + np.pi - 2 * fan_rad
     sightings = np.zeros(scan.sinogram_shape)
     n_turns = int(np.ceil(arc_rad / (2 * np.pi))) + 1
     for turn_rad in 2 * np.pi * np.arange(-n_turns, n_turns + 1):
-        sightings += _arc_taper(same + turn_rad, arc_rad, scan.n_views) * edge
-        sightings += _arc_taper(opposite + turn_rad, arc_rad, scan.n_views) * edge_opposite
-    own = _arc_taper(same, arc_rad, scan.n_views) * edge
+        sightings += _arc_taper(same + turn_rad, arc_rad) * edge
+        sightings += _arc_taper(opposite + turn_rad, arc_rad) * edge_opposite
+    own = _arc_taper(same, arc_rad) * edge
     return own / np.where(sightings > 0, sightings, 1.0) * steps_rad[:, None]
 
 
@@ -54,12 +58,19 @@ def _views_on_arc(angles_rad: FloatArray) -> tuple[FloatArray, FloatArray]:
     return steps, angles_rad - angles_rad[order[0]] + gaps[0] / 2
 
 
-def _arc_taper(position_rad: FloatArray, arc_rad: float, n_views: int) -> FloatArray:
-    """Return 1 on the arc, falling to 0 at its ends unless it closes to whole turns; 0 elsewhere."""
-    on_arc = (position_rad >= 0) & (position_rad < arc_rad)
+def _whole_turns(arc_rad: float, n_views: int) -> int:
+    """Return how many turns the views close to, 0 if they do not.
+
+    Views at uneven steps close to a little more or less than a turn; counted ray by ray, some lines would then have one
+    sighting too many or too few, and a jump of the weights from bin to bin becomes a streak.
+    """
     turns = arc_rad / (2 * np.pi)
-    if round(turns) > 0 and abs(turns - round(turns)) < 0.5 / n_views:
-        return on_arc.astype(np.float64)
+    return round(turns) if abs(turns - round(turns)) < 0.5 / n_views else 0
+
+
+def _arc_taper(position_rad: FloatArray, arc_rad: float) -> FloatArray:
+    """Return 1 on an open arc, falling to 0 at its ends; 0 elsewhere."""
+    on_arc = (position_rad >= 0) & (position_rad < arc_rad)
     rise = np.clip(np.minimum(position_rad, arc_rad - position_rad) / min(_TAPER_RAD, arc_rad / 2), 0, 1)
     taper: FloatArray = np.where(on_arc, np.sin(np.pi / 2 * rise) ** 2, 0.0)
     return taper
