@@ -113,6 +113,14 @@ def test_metal_is_found_whatever_else_is_missing(scan):
     assert "Metal is in 1 of 3 slices" in " ".join(findings.sentences())
 
 
+@pytest.mark.parametrize("n", [16, 30, 60])
+def test_streaks_of_few_uneven_views_are_no_metal(n):
+    whole = fan(508)
+    few = replace(whole, angles_rad=tuple(np.array(whole.angles_rad)[np.arange(n) * 508 // n]))
+    assert not found_in(few).metal_mm2.any()
+    assert found_in(few, metal_mm=24.0).metal_mm2[1] == pytest.approx(24 * 24, rel=0.3)
+
+
 def test_views_in_any_order_give_the_same_findings():
     scan = parallel(120, 120)
     y = make_projector(GRID, scan)(torch.from_numpy(body_mu(16.0))[:, None])[:, 0].numpy()

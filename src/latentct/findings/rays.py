@@ -11,11 +11,11 @@ import torch
 
 from latentct.errors import InputError
 from latentct.findings.ends import DetectorEnds, find_ends
+from latentct.findings.ray_metal import metal_in_rays
 from latentct.geometry import FanBeam, Grid, Scan2D
 from latentct.geometry.arc import Arc, arc_of
 from latentct.geometry.completion import Completion, bin_at_axis_mm, complete_scan
-from latentct.projectors import make_projector
-from latentct.tasks import Metal
+from latentct.projectors import Projector, make_projector
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -41,6 +41,7 @@ class RayFindings:
 
     Attributes:
         scan: As measured.
+        mu_water: Attenuation of water in 1/mm at its energy.
         arc: Of its views.
         ends: What the ends of the detector see.
         views_share: Number of views relative to what the bins need: steps on the border of the object as wide as a bin.
@@ -50,6 +51,7 @@ class RayFindings:
     """
 
     scan: Scan2D
+    mu_water: float
     arc: Arc
     ends: DetectorEnds
     views_share: float
@@ -73,6 +75,27 @@ class RayFindings:
     def task(self) -> str | None:
         """What the settings of the search are chosen for: what was asked for, else the first of what was found."""
         return self.forced or (self.found[0] if self.found else None)
+
+    def metal_mask(
+        self, y: npt.NDArray[np.float32], projector: Projector, device: str | torch.device = "cpu"
+    ) -> torch.Tensor:
+        """Return where metal is, bool (S, 1, H, W), on the pixels of a projector of the complete scan.
+
+        Args:
+            y: Measured line integrals (S, A, U) of some slices.
+            projector: Of any grid.
+            device: Of the projector.
+        """
+        joined = math.ceil(1 / (2 * self.views_share)) if "sparse-view" in self.found else 1
+        radius_mm = self.ends.radius_mm if not self.ends.is_cut else COVER_MM / 2
+        return metal_in_rays(y, self.completion, projector, self.mu_water, radius_mm, joined, device)
+
+    def area_of_metal_mm2(self, y: npt.NDArray[np.float32], grid: Grid) -> FloatArray:
+        """Return the area of metal in each slice, (S,); nothing if it is less than `LEAST_METAL_MM2` in all."""
+        projector = make_projector(grid, self.completion.scan)
+        parts = [self.metal_mask(y[i : i + WAVE], projector).sum(dim=(1, 2, 3)) for i in range(0, len(y), WAVE)]
+        area_mm2: FloatArray = torch.cat(parts).double().numpy() * grid.spacing_mm[0] * grid.spacing_mm[1]
+        return area_mm2 if area_mm2.sum() >= LEAST_METAL_MM2 else np.zeros_like(area_mm2)
 
     def asked_for(self, task: str | None) -> RayFindings:
         """Return the findings with the task that the user asks for, None for what was found.
@@ -163,17 +186,5 @@ def find_in_rays(y: npt.NDArray[np.float32], scan: Scan2D, mu_water: float, grid
     elif arc.missing_rad:
         step_rad = arc.step_rad
     completion = complete_scan(scan, radius_mm, ends.is_cut, step_rad)
-    metal_mm2 = _metal_mm2(y, completion, mu_water, grid)
-    return RayFindings(scan, arc, ends, views_share, metal_mm2, completion)
-
-
-def _metal_mm2(y: npt.NDArray[np.float32], completion: Completion, mu_water: float, grid: Grid) -> FloatArray:
-    """Return the area of metal in each slice, (S,)."""
-    task, projector = Metal(mu_water=mu_water), make_projector(grid, completion.scan)
-    measured = torch.from_numpy(completion.ray_mask)
-    parts = []
-    for first in range(0, len(y), WAVE):
-        part = torch.from_numpy(completion.embed(y[first : first + WAVE]))[:, None]
-        parts.append(task.metal_mask(part, projector, measured).sum(dim=(1, 2, 3)).double().numpy())
-    area_mm2 = np.concatenate(parts) * grid.spacing_mm[0] * grid.spacing_mm[1]
-    return area_mm2 if area_mm2.sum() >= LEAST_METAL_MM2 else np.zeros_like(area_mm2)
+    found = RayFindings(scan, mu_water, arc, ends, views_share, np.zeros(len(y)), completion)
+    return replace(found, metal_mm2=found.area_of_metal_mm2(y, grid))

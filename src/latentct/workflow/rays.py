@@ -24,7 +24,7 @@ from latentct.serving import Corrector
 from latentct.serving.correction import at_energy
 from latentct.serving.limits import check_detector, check_source
 from latentct.serving.slices import SliceCorrector
-from latentct.tasks import Metal, first_reconstruction
+from latentct.tasks import first_reconstruction
 from latentct.units import mu_to_hu
 from latentct.workflow.ray_settings import inferer_for, refinement_for
 from latentct.workflow.slices import FloatArray, SliceResults
@@ -123,7 +123,6 @@ class CorrectedRays:
         self._projector = make_projector(self.image, self.scan, "auto", device)
         self._whole = make_projector(working_grid(self.image), self.scan, "auto", device)
         self._measured = torch.from_numpy(findings.completion.ray_mask).to(device)
-        self._metal = Metal(mu_water=method.mu_water)
         self._all_rays = self._projector.adjoint(torch.ones(1, 1, *self.scan.sinogram_shape, device=device))
         # Line integrals and attenuation of the prior's energy times this are those of the scan's.
         self._scale = projections.geometry.mu_water / method.mu_water
@@ -159,7 +158,7 @@ class CorrectedRays:
         y = at_energy(measured, self._projections.geometry.mu_water, self._corrector.mu_water)[:, None]
         y = y.to(self._corrector.device)
         with torch.no_grad():
-            ray_mask, metal_mask = self._rays_beside_metal(y, slices)
+            ray_mask, metal_mask = self._rays_beside_metal(slices)
             x_mu, y_hat, misfit, trace = self._completed(y, ray_mask)
             x_mu = self._with_metal(x_mu, metal_mask, y)
             share = self._synthesised(ray_mask, len(y))
@@ -171,15 +170,17 @@ class CorrectedRays:
         filled = np.where(mask, measured, y_hat[:, 0].cpu().numpy() * np.float32(self._scale))
         return SliceResults(x_hu, share, misfit * self._scale, trace * self._scale, filled, mask)
 
-    def _rays_beside_metal(self, y: Tensor, slices: slice) -> tuple[Tensor, Tensor | None]:
+    def _rays_beside_metal(self, slices: slice) -> tuple[Tensor, Tensor | None]:
         """Return the measured rays that do not meet metal, and the metal on the pixels of the image, if any."""
         has_metal = np.flatnonzero(self.findings.metal_mm2[slices] > 0)
         if not len(has_metal):
             return self._measured, None
-        ray_mask = self._measured.expand(len(y), 1, *self._measured.shape).clone()
-        metal_mask = torch.zeros(len(y), 1, *self.image.shape, dtype=torch.bool, device=y.device)
-        ray_mask[has_metal] &= self._metal.ray_mask(y[has_metal], self._whole, self._measured)
-        metal_mask[has_metal] = self._metal.metal_mask(y[has_metal], self._projector, self._measured)
+        n, y = len(range(*slices.indices(self.n_slices))), self._projections.y[slices][has_metal]
+        device = self._measured.device
+        ray_mask = self._measured.expand(n, 1, *self._measured.shape).clone()
+        metal_mask = torch.zeros(n, 1, *self.image.shape, dtype=torch.bool, device=device)
+        ray_mask[has_metal] &= self._whole(self.findings.metal_mask(y, self._whole, device).float()) == 0
+        metal_mask[has_metal] = self.findings.metal_mask(y, self._projector, device)
         return ray_mask, metal_mask
 
     def _completed(self, y: Tensor, ray_mask: Tensor) -> tuple[Tensor, Tensor, FloatArray, FloatArray]:
