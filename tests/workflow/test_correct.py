@@ -191,7 +191,9 @@ def test_a_whole_body_needs_nothing():
         make_plan(body_image(SLICES), "truncation")
 
 
-def test_what_this_machine_has_no_memory_for_is_refused_before_any_work(cut, monkeypatch):
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1_000_000_000}))
-    with pytest.raises(InputError, match=r"correcting the image takes 1\.5 GB where 1\.0 GB"):
-        make_plan(cut, None)
+def test_what_this_machine_has_no_memory_for_is_refused_before_any_work(cut, hasty, tmp_path, monkeypatch):
+    plan = make_plan(cut, None)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 900_000_000}))
+    with pytest.raises(InputError, match=r"correcting the scan takes 1\.0 GB where 0\.9 GB"):
+        correct_scan(plan, hasty, tmp_path / "out", silent)
+    assert list(tmp_path.iterdir()) == []

@@ -37,6 +37,7 @@ class CompletedImage:
         self.n_slices = len(image.x_hu)
         self.wave = corrector.inferer.batch_size
         self.frame = frame_of(image, findings)
+        self.image = self.frame.plane
         self.scan = virtual_scan(findings.grid, findings.field, COVER_MM).scan
         self._findings, self._corrector = findings, corrector
         known = torch.from_numpy(self.frame.known).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from latentct.findings import Findings
 from latentct.geometry import Grid
 from latentct.io.image import CTImage
 from latentct.io.projections import Projections
+from latentct.io.sizes import check_free
 from latentct.projectors import make_projector
 from latentct.report.page import Convergence, Sinogram
 from latentct.serving import Corrector
@@ -26,6 +28,8 @@ from latentct.serving.slices import SliceCorrector
 from latentct.units import mu_to_hu
 from latentct.workflow import describe
 from latentct.workflow.completed_image import CompletedImage
+from latentct.workflow.figures import figures_of
+from latentct.workflow.gather import Arrays, Method, corrected, gathered
 from latentct.workflow.metal_image import MetalReducedImage
 from latentct.workflow.outcome import SYNTHESISED_SHARE, Outcome
 from latentct.workflow.outputs import write_outputs
@@ -37,9 +41,8 @@ from latentct.workflow.slices import FloatArray
 from latentct.workflow.volumes import VolumeResult, reconstruct_views
 from latentct.workflow.work import Work, open_work
 
-Method = CompletedImage | MetalReducedImage | CorrectedRays
-MEASURED_SHARE = 0.01
-"""Share of synthesised rays below which a voxel counts as measured."""
+BASE_BYTES, BYTES_PER_VOXEL, BYTES_PER_RAY = 1_000_000_000, 20, 10
+"""What a correction takes beside its input: one wave of slices, and the voxels and rays of the result."""
 
 
 def correct_scan(
@@ -61,6 +64,8 @@ def correct_scan(
     """
     started = time.monotonic()
     method = None if plan.findings is None else _method(plan, corrector)
+    if method is not None:
+        _check_memory(method, plan)
     with open_work(output, _fingerprint(plan, corrector)) as work:
         found = _volume(plan, corrector) if method is None else _slices(plan, corrector, method, work, progress)
         outcome = replace(found, figures={**found.figures, "duration_s": round(time.monotonic() - started, 1)})
@@ -76,6 +81,14 @@ def _method(plan: Plan, corrector: Corrector) -> Method:
     assert isinstance(plan.findings, Findings)
     kind = CompletedImage if plan.task == "truncation" else MetalReducedImage
     return kind(plan.scan, plan.findings, corrector.method)
+
+
+def _check_memory(method: Method, plan: Plan) -> None:
+    height, width = method.image.shape
+    needed = BASE_BYTES + BYTES_PER_VOXEL * method.n_slices * height * width
+    if isinstance(plan.scan, Projections):
+        needed += BYTES_PER_RAY * method.n_slices * math.prod(method.scan.sinogram_shape)
+    check_free(needed, "correcting the scan takes", "give fewer slices at a time")
 
 
 def values_sha256(scan: CTImage | Projections) -> str:
@@ -96,80 +109,15 @@ def _slices(plan: Plan, corrector: Corrector, method: Method, work: Work, progre
     parts = parts_of(method.n_slices, method.wave)
     for part in progress(parts):
         if not work.done(part):
-            work.keep(part, _corrected(method, part))
-    kept = [work.part(part) for part in parts]
-    failed = {
-        part.start + int(index): str(why)
-        for part, values in zip(parts, kept, strict=True)
-        for index, why in zip(values.pop("failed"), values.pop("why"), strict=True)
-    }
+            work.keep(part, corrected(method, part))
+    found = gathered(work, parts)
+    failed = {int(index): str(why) for index, why in zip(found.pop("failed"), found.pop("why"), strict=True)}
     if len(failed) == method.n_slices:
         raise InputError(failed[0])
-    return _outcome(plan, corrector, method, _joined(kept), failed)
+    return _outcome(plan, corrector, method, found, failed)
 
 
-def _corrected(method: Method, part: slice) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a part; slices that cannot be corrected together each by itself, or as they came."""
-    try:
-        return _arrays(method, part) | {"failed": np.empty(0, int), "why": np.empty(0, str)}
-    except InputError as error:
-        if part.stop - part.start == 1:
-            return _left_alone(method, part) | {"failed": np.zeros(1, int), "why": np.array([str(error)])}
-    alone = [_corrected(method, slice(index, index + 1)) for index in range(part.start, part.stop)]
-    failed = np.flatnonzero([len(one.pop("failed")) for one in alone])
-    why = np.concatenate([one.pop("why") for one in alone])
-    return _joined(alone) | {"failed": failed, "why": why}
-
-
-def _arrays(method: Method, part: slice) -> dict[str, NDArray[Any]]:
-    found = method.correct(part)
-    if not np.isfinite(found.x_hu).all():
-        raise InputError("the search gave values that are not finite; check the HU, or the rays, of the scan.")
-    arrays: dict[str, NDArray[Any]] = {
-        "before_hu": method.before(part),
-        "x_hu": found.x_hu,
-        "synthesised": found.synthesised,
-        "misfit": found.misfit,
-        "trace": found.trace,
-    }
-    if found.y_hat is not None and found.ray_mask is not None:
-        arrays |= {"y_hat": found.y_hat, "ray_mask": np.broadcast_to(found.ray_mask, found.y_hat.shape)}
-    return arrays
-
-
-def _left_alone(method: Method, part: slice) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a slice that is left as it came."""
-    before_hu = method.before(part)
-    arrays: dict[str, NDArray[Any]] = {
-        "before_hu": before_hu,
-        "x_hu": before_hu,
-        "synthesised": np.zeros_like(before_hu),
-        "misfit": np.full(1, np.nan, np.float32),
-        "trace": np.empty((0, 1), np.float32),
-    }
-    if isinstance(method, CorrectedRays):
-        y, ray_mask = method.measured(part)
-        arrays |= {"y_hat": y, "ray_mask": ray_mask}
-    return arrays
-
-
-def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Join the slices of parts; the trace of a search that stopped early is repeated at its end."""
-    longest = max(len(part["trace"]) for part in parts)
-    traces = [_lengthened(part.pop("trace"), longest) for part in parts]
-    joined = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
-    return joined | {"trace": np.concatenate(traces, axis=1)}
-
-
-def _lengthened(trace: FloatArray, n_steps: int) -> FloatArray:
-    if not len(trace):
-        return np.full((n_steps, trace.shape[1]), np.nan, np.float32)
-    return np.concatenate([trace, np.repeat(trace[-1:], n_steps - len(trace), axis=0)])
-
-
-def _outcome(
-    plan: Plan, corrector: Corrector, method: Method, found: dict[str, NDArray[Any]], failed: dict[int, str]
-) -> Outcome:
+def _outcome(plan: Plan, corrector: Corrector, method: Method, found: Arrays, failed: dict[int, str]) -> Outcome:
     scan, affine_lps_mm, x_hu = plan.scan, method.affine_lps_mm, found["x_hu"]
     source = scan.source if isinstance(scan, CTImage) else None
     padding = scan.padding if isinstance(scan, CTImage) and plan.task == "metal" else None
@@ -190,30 +138,13 @@ def _outcome(
         spread_hu=None,
         geometry=describe.geometry(plan, method.scan),
         method=describe.method(plan, corrector),
-        figures=_figures(found, searched, failed),
+        figures=figures_of(found, searched, failed),
         shown_slice=shown,
         sinogram=_sinogram(method, found, shown),
         convergence=_convergence(found["trace"][:, searched]),
         projections=projections,
         failed=failed,
     )
-
-
-def _figures(found: dict[str, NDArray[Any]], searched: NDArray[np.bool_], failed: dict[int, str]) -> dict[str, float]:
-    change_hu, share = np.abs(found["x_hu"] - found["before_hu"]), found["synthesised"]
-    regions = {"measured": share < MEASURED_SHARE, "synthesised": share >= SYNTHESISED_SHARE}
-    figures: dict[str, float] = {"slices": len(share), "slices_searched": int(searched.sum())}
-    figures["slices_left_as_they_were"] = len(failed)
-    figures["synthesised_voxels_percent"] = 100 * float(regions["synthesised"].mean())
-    for name, region in regions.items():
-        if region.any():
-            figures[f"{name}_voxels_mean_change_hu"] = float(change_hu[region].mean())
-            figures[f"{name}_voxels_largest_change_hu"] = float(change_hu[region].max())
-    if "ray_mask" in found:
-        figures["synthesised_rays_percent"] = 100 * float(1 - found["ray_mask"].mean())
-    if searched.any():
-        figures["misfit_median"] = float(np.median(found["misfit"][searched]))
-    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def _most_to_show(searched: NDArray[np.bool_], share: FloatArray) -> int:
@@ -223,7 +154,7 @@ def _most_to_show(searched: NDArray[np.bool_], share: FloatArray) -> int:
     return int(most[len(most) // 2])
 
 
-def _sinogram(method: Method, found: dict[str, NDArray[Any]], index: int) -> Sinogram:
+def _sinogram(method: Method, found: Arrays, index: int) -> Sinogram:
     if isinstance(method, CorrectedRays):
         y, ray_mask, of = found["y_hat"][index], found["ray_mask"][index], "the scan"
     elif isinstance(method, MetalReducedImage):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from latentct.findings import Findings, VirtualScan, virtual_scan, with_changed_rays
 from latentct.findings.rays import COVER_MM
+from latentct.geometry import Grid
 from latentct.io.image import CTImage
 from latentct.projectors import make_projector
 from latentct.serving.slices import SliceCorrector
@@ -37,6 +38,7 @@ class MetalReducedImage:
     def __init__(self, image: CTImage, findings: Findings, corrector: SliceCorrector) -> None:
         self.n_slices = len(image.x_hu)
         self._image, self._findings, self._corrector = image, findings, corrector
+        self.image = Grid(image.x_hu.shape[1:], image.spacing_mm[1:])
         self._whole = CompletedImage(image, findings, corrector)
         frame = self._whole.frame
         is_cut = bool(findings.cut.slices.any())

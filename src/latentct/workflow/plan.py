@@ -10,15 +10,11 @@ from latentct.findings.rays import RayFindings
 from latentct.geometry import Grid, Scan2D
 from latentct.io.image import CTImage
 from latentct.io.projections import Projections
-from latentct.io.sizes import check_free
 from latentct.workflow import rays, volumes
 from latentct.workflow.prior import BUNDLES, FEW_VIEWS
 
 TASKS = ("truncation", "metal", "limited-angle", "sparse-view")
 OF_IMAGES = ("truncation", "metal")
-BYTES_PER_PIXEL, BYTES_PER_RAY = 24, 40
-BASE_BYTES = 1_500_000_000
-"""The libraries and one wave of slices; with the bytes of each pixel and ray of the scan what a correction takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +44,10 @@ def make_plan(scan: CTImage | Projections, task: str | None) -> Plan:
         task: what is to be corrected, one of `TASKS`; None for what is found.
 
     Raises:
-        InputError: the scan does not need that task, no bundle is for it, or this machine has no memory for it.
+        InputError: the scan does not need that task, or no bundle is for it.
     """
     if isinstance(scan, CTImage):
-        _check_size(BYTES_PER_PIXEL * scan.x_hu.size, "the image")
         return _of_image(scan, task)
-    _check_size(BYTES_PER_RAY * scan.y.size, "the projections")
     if isinstance(scan.geometry.scan, Scan2D):
         found = rays.find(scan, task)
         return Plan(scan, found, found.task, BUNDLES[found.task or task or TASKS[0]], _sentences(found))
@@ -85,7 +79,3 @@ def _of_image(image: CTImage, task: str | None) -> Plan:
 
 def _sentences(found: Findings | RayFindings) -> tuple[str, ...]:
     return (*found.sentences(), found.reason())
-
-
-def _check_size(needed: int, what: str) -> None:
-    check_free(BASE_BYTES + needed, f"correcting {what} takes", "give fewer slices at a time")

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from latentct.geometry import Scan2D
+from latentct.geometry import Grid, Scan2D
 
 FloatArray = NDArray[np.float32]
 
@@ -40,11 +40,13 @@ class SliceMethod(Protocol):
     Attributes:
         n_slices: how many the scan has.
         wave: how many are best corrected together.
+        image: pixels of a slice of the result, 2-D.
         scan: the rays, measured and synthesised; of images those of a virtual scan.
     """
 
     n_slices: int
     wave: int
+    image: Grid
     scan: Scan2D
 
     @property
