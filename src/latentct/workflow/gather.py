@@ -15,7 +15,7 @@ from latentct.workflow.work import Work
 
 Arrays = dict[str, NDArray[Any]]
 """Of S slices: `before_hu`, `x_hu`, `synthesised` (float16), `misfit`, `trace`, where there are rays `y_hat` and
-`ray_mask`, as in `latentct.workflow.slices.SliceResults`; and `failed`, indices of slices left as they were, with `why`."""
+`ray_mask`, as in `latentct.workflow.slices.SliceResults`; `failed`, indices of slices left as they were, and `why`."""
 
 Method = CompletedImage | MetalReducedImage | CorrectedRays
 
