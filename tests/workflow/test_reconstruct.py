@@ -139,3 +139,13 @@ def test_grids_that_make_no_sense_are_refused(few):
         choose_grid(wide, None, 0.01)
     with pytest.raises(InputError, match="GB of memory are free; give a smaller --size"):
         reconstruct(few, Grid((90_000, 90_000), (0.01, 0.01)), make_method("fbp", PARALLEL, MU))
+
+
+@pytest.mark.parametrize("scan", [FanBeam.equally_spaced(8, 6.0, 20, 8.0, 100.0, 300.0), replace(CONE, sod_mm=100.0)])
+def test_a_source_within_the_image_is_refused(scan):
+    slices = isinstance(scan, FanBeam)
+    y = np.ones((1, *scan.sinogram_shape) if slices else scan.sinogram_shape, np.float32)
+    grid = Grid((64, 72), (4.0, 4.0)) if slices else Grid((24, 64, 72), (4.0, 4.0, 4.0))
+    method = make_method("fbp" if slices else "fdk", scan, MU)
+    with pytest.raises(InputError, match="source"):
+        reconstruct(Projections(y, ScanGeometry(scan, MU)), grid, method)

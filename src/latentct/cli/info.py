@@ -49,7 +49,15 @@ def _of_image(image: "CTImage") -> list[str]:
 
 
 def _of_projections(projections: "Projections") -> list[str]:
+    from latentct.geometry import Scan2D
+
     scan = projections.geometry.scan
     size = " x ".join(map(str, projections.y.shape))
     low, high = projections.y.min(), projections.y.max()
-    return [f"{type(scan).__name__} of {scan.n_views} views, {size} line integrals from {low:.2f} to {high:.2f}."]
+    what = f"{type(scan).__name__} of {scan.n_views} views, {size} line integrals from {low:.2f} to {high:.2f}."
+    if not isinstance(scan, Scan2D):
+        return [what]
+    from latentct.workflow.rays import find
+
+    found = find(projections, None)
+    return [what, *found.sentences(), found.reason()]

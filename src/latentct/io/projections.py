@@ -155,18 +155,33 @@ def check_scan(scan: Scan, grid: Grid, n_views: tuple[int, int], name: str, leas
             f"{name}: {scan.n_views} views were found, but {fewest} to {most} are expected; choose among the views, or "
             "use a method for many."
         )
-    inside = np.flatnonzero(_source_is_inside(grid, scan))
-    if inside.size:
-        raise InputError(
-            f"{name}: the source of view {inside[0]} stands within the volume of {size} mm about the isocentre; give "
-            "the distances in mm."
-        )
+    refuse_source_inside(grid, scan, name)
     shares = _seen_shares(grid, scan)
     worst = int(shares.argmin())
     if shares[worst] < least_share:
         raise InputError(
             f"{name}: view {worst} sees {100 * shares[worst]:.0f} % of the volume of {size} mm about the isocentre, "
             f"but at least {100 * least_share:.0f} % is expected; correct its distances, angle and offset."
+        )
+
+
+def refuse_source_inside(grid: Grid, scan: ConeBeam | VectorConeBeam, name: str) -> None:
+    """Refuse a scan whose source stands within the volume, from where no ray goes through all of it.
+
+    Args:
+        grid: volume that is to be reconstructed.
+        scan: where the sources are.
+        name: what the message calls the scan.
+
+    Raises:
+        InputError: the source of a view does.
+    """
+    inside = np.flatnonzero(_source_is_inside(grid, scan))
+    if inside.size:
+        size = " x ".join(f"{length_mm:.0f}" for length_mm in grid.extent_mm)
+        raise InputError(
+            f"{name}: the source of view {inside[0]} stands within the volume of {size} mm about the isocentre; give "
+            "the distances in mm."
         )
 
 

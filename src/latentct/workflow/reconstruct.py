@@ -13,11 +13,12 @@ from latentct.findings.ends import find_ends
 from latentct.geometry import ConeBeam, Grid, Scan, Scan2D
 from latentct.io.image import CTImage
 from latentct.io.nifti import grid_affine_lps_mm
-from latentct.io.projections import Projections
+from latentct.io.projections import Projections, refuse_source_inside
 from latentct.io.sizes import check_free
 from latentct.projectors import make_projector
 from latentct.recon import FDK, FILTER_NAMES, ByViewCount, FilteredBackProjection, Reconstructor, Sirt, TotalVariation
 from latentct.recon.fdk import central_fan
+from latentct.serving.limits import check_source
 from latentct.units import mu_to_hu
 from latentct.workflow.parts import Progress, parts_of
 
@@ -96,10 +97,14 @@ def reconstruct(projections: Projections, grid: Grid, method: Reconstructor, pro
         progress: Shows how far it is.
 
     Raises:
-        InputError: There is no memory for it.
+        InputError: There is no memory for it, or a source stands within the image.
     """
     geometry, y = projections.geometry, projections.y
     is_plane = isinstance(geometry.scan, Scan2D)
+    if isinstance(geometry.scan, Scan2D):
+        check_source(geometry.scan, [grid], "the geometry")
+    else:
+        refuse_source_inside(grid, geometry.scan, "the geometry")
     volume = Grid((len(y), *grid.shape), (geometry.slice_mm, *grid.spacing_mm)) if is_plane else grid
     _check_memory(volume, geometry.scan)
     projector, all_rays = (
