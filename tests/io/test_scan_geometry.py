@@ -62,6 +62,11 @@ def test_scans_of_slices_are_read_back_to_the_last_bit(scan, image):
     assert read_geometry(write_geometry(geometry), "x") == geometry
 
 
+def test_that_rays_were_simulated_is_kept():
+    assert not read(changed()).simulated and "simulated" not in write_geometry(read(changed()))
+    assert read_geometry(write_geometry(read(changed(simulated=True))), "x").simulated
+
+
 def test_angles_that_degrees_would_round_are_kept_in_rad():
     angles_rad = tuple(math.pi * i / 997 for i in range(997))
     assert any(math.radians(math.degrees(t)) != t for t in angles_rad)

@@ -93,5 +93,5 @@ def _log(outcome: "Outcome", folder: Path) -> bool:
 def _say(outcome: "Outcome", folder: Path) -> None:
     for index, why in outcome.failed.items():
         typer.echo(f"latentct: slice {index + 1} was left as it is: {why}", err=True)
-    typer.echo("\n".join(f"{name}: {value:g}" for name, value in outcome.figures.items()))
+    typer.echo("\n".join(f"{name}: {value:.4g}" for name, value in outcome.figures.items()))
     typer.echo(f"{outcome.statement}\n{folder}")

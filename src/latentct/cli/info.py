@@ -55,9 +55,10 @@ def _of_projections(projections: "Projections") -> list[str]:
     size = " x ".join(map(str, projections.y.shape))
     low, high = projections.y.min(), projections.y.max()
     what = f"{type(scan).__name__} of {scan.n_views} views, {size} line integrals from {low:.2f} to {high:.2f}."
+    origin = ["The rays were simulated from an image."] if projections.geometry.simulated else []
     if not isinstance(scan, Scan2D):
-        return [what]
+        return [what, *origin]
     from latentct.workflow.rays import find
 
     found = find(projections, None)
-    return [what, *found.sentences(), found.reason()]
+    return [what, *origin, *found.sentences(), found.reason()]

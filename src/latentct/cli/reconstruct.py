@@ -59,13 +59,13 @@ def reconstruct(
     )
     grid, origin = choose_grid(geometry, size, spacing_mm)
     typer.echo(grid_sentence(grid, origin))
+    with whole_output(output, overwrite=overwrite) as partial:
+        image = image_of(projections, grid, chosen, progress_bar(name))
+        write_volume(partial, image.x_hu.clip(min=LEAST_HU), image.affine_lps_mm)
+    typer.echo(f"{output}: {' x '.join(map(str, image.x_hu.shape))} voxels by {name}.")
     if is_truncated(projections):
         typer.echo(
             "latentct: the body goes on beside the detector, so that HU are too high, most of all at the rim of its "
             "field, and what lies outside is wrong; `latentct correct` completes such scans.",
             err=True,
         )
-    with whole_output(output, overwrite=overwrite) as partial:
-        image = image_of(projections, grid, chosen, progress_bar(name))
-        write_volume(partial, image.x_hu.clip(min=LEAST_HU), image.affine_lps_mm)
-    typer.echo(f"{output}: {' x '.join(map(str, image.x_hu.shape))} voxels by {name}.")

@@ -151,7 +151,7 @@ class RayFindings:
         n = self.scan.n_views
         if "sparse-view" in self.found:
             return f"Views are few: {n}, where about {math.ceil(n / self.views_share)} would resolve what the bins do."
-        return f"Views are enough: {n}, which is {100 * self.views_share:.0f} % of what would resolve what the bins do."
+        return f"Views are enough: {n}, where about {math.ceil(n / self.views_share)} would resolve what the bins do."
 
     def _ends(self) -> str:
         if not self.ends.is_cut:

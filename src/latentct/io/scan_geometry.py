@@ -56,6 +56,7 @@ class ScanGeometry:
         isocenter_mm: position (x, y, z) of the middle of the image in the patient's LPS world.
         slice_mm: distance of neighbouring slices of a parallel or fan beam.
         image: pixels of these slices, about the rotation axis; None leaves them to the method.
+        simulated: whether the rays were simulated from an image, which all that is made of them says.
     """
 
     scan: Scan
@@ -64,6 +65,7 @@ class ScanGeometry:
     isocenter_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     slice_mm: float = 1.0
     image: Grid | None = None
+    simulated: bool = False
 
 
 def read_geometry(text: str, name: str) -> ScanGeometry:
@@ -86,7 +88,15 @@ def read_geometry(text: str, name: str) -> ScanGeometry:
     x, y, z = (float(c) for c in content.get("isocenter_mm", (0, 0, 0)))
     section = content.get("parallel") or content.get("fan") or {}
     slice_mm = float(section.get("slice_mm", 1.0))
-    return ScanGeometry(scan, float(content["mu_water"]), content.get("i0"), (x, y, z), slice_mm, read_image(content))
+    return ScanGeometry(
+        scan,
+        float(content["mu_water"]),
+        content.get("i0"),
+        (x, y, z),
+        slice_mm,
+        read_image(content),
+        content.get("simulated", False),
+    )
 
 
 def read_geometry_file(path: Path) -> ScanGeometry:
@@ -109,6 +119,8 @@ def write_geometry(geometry: ScanGeometry) -> str:
     content: dict[str, Any] = {"mu_water": geometry.mu_water}
     if geometry.i0 is not None:
         content |= {"quantity": "intensities", "i0": geometry.i0}
+    if geometry.simulated:
+        content["simulated"] = True
     if any(geometry.isocenter_mm):
         content["isocenter_mm"] = list(geometry.isocenter_mm)
     if isinstance(scan, Scan2D):

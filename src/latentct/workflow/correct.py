@@ -167,7 +167,9 @@ def _sinogram(method: Method, found: Arrays, index: int) -> Sinogram:
 def _convergence(trace: FloatArray) -> Convergence | None:
     if not trace.size or not np.isfinite(trace).all() or trace.min() <= 0:
         return None
-    return Convergence(trace.T.astype(np.float64), "What the search minimised, by step; a line is a slice.")
+    return Convergence(
+        trace.T.astype(np.float64), "What the search minimised, by step: median and range over the slices."
+    )
 
 
 def _volume(plan: Plan, corrector: Corrector) -> Outcome:

@@ -26,7 +26,7 @@ def statement(plan: Plan, method: CompletedImage | MetalReducedImage | Corrected
         rim = ", but for the outermost pixel of its field of view" if found_by_pixels else ""
         return (
             f"All that the scanner reconstructed is unchanged{rim}; everything outside, of which no ray is left, was "
-            f"imagined {OF_OTHERS}."
+            f"imagined, its outline too, {OF_OTHERS}."
         )
     n = int(np.isfinite(found["misfit"]).sum())
     if isinstance(method, MetalReducedImage):
@@ -44,8 +44,7 @@ def statement(plan: Plan, method: CompletedImage | MetalReducedImage | Corrected
 def geometry(plan: Plan, scan: Scan) -> Rows:
     """Return the names and values of a scan."""
     kind = {ParallelBeam: "Parallel beam", FanBeam: "Fan beam"}.get(type(scan), "Cone beam")
-    rows = [("Scan", VIRTUAL if isinstance(plan.scan, CTImage) else "As measured, completed where rays were missing")]
-    rows.append(("Beam", kind))
+    rows = [("Scan", _origin(plan)), ("Beam", kind)]
     if not isinstance(scan, ParallelBeam | FanBeam):
         return (*rows, ("Views", str(scan.n_views)))
     angles_deg = np.degrees(np.sort(np.asarray(scan.angles_rad)))
@@ -56,6 +55,12 @@ def geometry(plan: Plan, scan: Scan) -> Rows:
     if isinstance(scan, FanBeam):
         rows.append(("Distances", f"source to axis {scan.sod_mm:.0f} mm, source to detector {scan.sdd_mm:.0f} mm"))
     return tuple(rows)
+
+
+def _origin(plan: Plan) -> str:
+    if isinstance(plan.scan, CTImage):
+        return VIRTUAL
+    return "Simulated from an image" if plan.scan.geometry.simulated else "As measured"
 
 
 def method(plan: Plan, corrector: Corrector) -> Rows:

@@ -33,7 +33,7 @@ def page_of(outcome: Outcome) -> PageContent:
         geometry=outcome.geometry,
         method=outcome.method,
         provenance=_provenance(outcome),
-        figures=Table(("Figure", "Value"), tuple((_name(name), f"{v:g}") for name, v in outcome.figures.items())),
+        figures=Table(("Figure", "Value"), tuple((_name(name), f"{v:.4g}") for name, v in outcome.figures.items())),
         sinogram=outcome.sinogram,
         convergence=outcome.convergence,
     )

@@ -48,13 +48,15 @@ def make_plan(scan: CTImage | Projections, task: str | None) -> Plan:
     """
     if isinstance(scan, CTImage):
         return _of_image(scan, task)
+    origin = ("The rays were simulated from an image.",) if scan.geometry.simulated else ()
     if isinstance(scan.geometry.scan, Scan2D):
         found = rays.find(scan, task)
-        return Plan(scan, found, found.task, BUNDLES[found.task or task or TASKS[0]], _sentences(found))
+        sentences = (*origin, *_sentences(found))
+        return Plan(scan, found, found.task, BUNDLES[found.task or task or TASKS[0]], sentences)
     volumes.check_views(scan, task)
     n_views = scan.geometry.scan.n_views
     said = f"{n_views} cone-beam views leave most of the volume open; a volume that explains them is sampled."
-    return Plan(scan, None, volumes.TASK, FEW_VIEWS, (said,))
+    return Plan(scan, None, volumes.TASK, FEW_VIEWS, (*origin, said))
 
 
 def _of_image(image: CTImage, task: str | None) -> Plan:

@@ -85,6 +85,7 @@ def complete_geometry(image: CTImage, given: ScanGeometry | None) -> ScanGeometr
         isocenter_mm=middle_mm(image),
         slice_mm=grid.spacing_mm[0],
         image=Grid(grid.shape[1:], grid.spacing_mm[1:]) if isinstance(scan, Scan2D) else None,
+        simulated=True,
     )
 
 
