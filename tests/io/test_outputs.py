@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,19 @@ def test_a_file_in_the_way_is_refused(tmp_path):
         pass
     with pytest.raises(InputError, match="cannot be written"), whole_output(tmp_path / "file" / "out"):
         pass
+
+
+def test_an_impatient_user_leaves_nothing_either(tmp_path, monkeypatch):
+    """A second Ctrl-C, while what the first one stopped is removed."""
+    removed, presses = shutil.rmtree, iter([KeyboardInterrupt, KeyboardInterrupt])
+
+    def interrupted(folder, **options):
+        if press := next(presses, None):
+            raise press
+        removed(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), whole_output(tmp_path / "result") as partial:
+        partial.mkdir()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []

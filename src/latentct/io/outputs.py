@@ -71,7 +71,7 @@ def whole_output(output: Path, *, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(output, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         _remove_empty(above)
 
 
@@ -91,6 +91,15 @@ def _put(new: Path, target: Path, old: Path) -> None:
         new.rename(target)
     except BaseException:
         old.rename(target)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, all of it, before a Ctrl-C that comes meanwhile is heard."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        _remove(folder)
         raise
 
 
