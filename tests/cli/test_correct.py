@@ -151,6 +151,7 @@ def test_ctrl_c_says_how_to_go_on(latentct, bundle, source, tmp_path, monkeypatc
         (("--device", "warp9"), "--device is warp9"),
         (("--bundle", "nowhere"), "nowhere"),
         (("--series", "2"), "is no DICOM"),
+        (("--samples", "1"), "--samples is 1"),
     ],
 )
 def test_bad_options_are_one_sentence_and_leave_nothing(latentct, source, tmp_path, options, words):

@@ -1,6 +1,8 @@
 """A scan from plan to folder: what is planned, kept over an interruption, left alone and written."""
 
+import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,6 +171,18 @@ def test_projections_become_an_image_and_complete_projections(narrow, prior, tmp
     assert error < 0.8 * at_first
     assert dict(outcome.geometry)["Scan"] == "As measured"
     assert 20 < outcome.figures["synthesised_rays_percent"] < 80
+
+
+def test_the_spread_of_further_searches_is_written(narrow, hasty, tmp_path):
+    method = copy.copy(hasty.method)
+    method.inferer = copy.copy(method.inferer)
+    method.inferer.n_samples = 2
+    outcome = correct_scan(make_plan(narrow, None), replace(hasty, method=method), tmp_path / "out", silent)
+    spread_hu, _ = read_volume(tmp_path / "out" / "uncertainty.nii.gz")
+    assert spread_hu.shape == outcome.after.x_hu.shape and spread_hu.max() > 10
+    middle = spread_hu[:, 18:22, 21:25]
+    assert middle.mean() < 0.5 * spread_hu.mean()
+    assert "Uncertainty" in dict(outcome.method)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Images whose raw data are gone: cut bodies completed, streaks of metal taken away."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,27 @@ def test_streaks_become_fewer_and_all_else_stays(prior, streaky):
     assert error < 0.7 * at_first
     assert 0 < results.synthesised[1].max() <= 1 and not results.synthesised[[0, 2]].any()
     assert np.isfinite(results.misfit).tolist() == [False, True, False]
+
+
+@pytest.fixture
+def sampled(prior):
+    """The prior with two further searches, all of one step."""
+    method = copy.copy(prior.method)
+    method.inferer = copy.copy(method.inferer)
+    method.inferer.n_samples, method.inferer.rounds = 2, (1,)
+    return method
+
+
+def test_further_searches_tell_where_the_result_is_uncertain(sampled, streaky):
+    cut = cut_image(body_image(FINE), 180.0)
+    completed = CompletedImage(cut, found_in(cut), sampled)
+    results = completed.correct(slice(0, 2))
+    assert not results.spread_hu[:, completed.frame.known].any()
+    assert results.spread_hu[:, ~completed.frame.known].mean() > 10
+    image = streaky[0]
+    reduced = MetalReducedImage(image, found_in(image), sampled).correct(slice(0, 2))
+    assert not reduced.spread_hu[0].any() and reduced.spread_hu[1].max() > 10
+    assert not reduced.spread_hu[1][found_in(image).metal.mask[1]].any()
 
 
 def test_metal_in_a_cut_body_leaves_what_was_not_reconstructed_alone(prior, streaky):

@@ -33,6 +33,13 @@ def correct(
     bundle: Annotated[
         Path | None, typer.Option(help="Folder of a bundle, or of a registered version; default: ours for the task.")
     ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Further searches, 2 or more, whose spread is the uncertainty; each takes as long as the first. "
+            "Default: none, and of cone-beam views as many as the bundle says."
+        ),
+    ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html, a page to look at.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT where it exists.")] = False,
 ) -> None:
@@ -49,6 +56,8 @@ def correct(
 
     if task not in (_AUTO, *TASKS):
         raise InputError(f"--task is {task}; choose {_AUTO}, {', '.join(TASKS)}.")
+    if samples is not None and samples < 2:
+        raise InputError(f"--samples is {samples}, but a spread needs 2 or more; give more, or leave it out.")
     check_output(output, source, overwrite=overwrite)
     plan = make_plan(read_input(source, series), None if task == _AUTO else task)
     typer.echo("\n".join(plan.sentences))
@@ -59,7 +68,7 @@ def correct(
     from latentct.workflow.correct import correct_scan
     from latentct.workflow.prior import load_prior
 
-    corrector = load_prior(plan.bundle, device, bundle)
+    corrector = load_prior(plan.bundle, device, bundle, samples)
     with _told_how_to_go_on():
         outcome = correct_scan(plan, corrector, output, progress_bar("correcting"), report=report, overwrite=overwrite)
     is_logged = _log(outcome, output)

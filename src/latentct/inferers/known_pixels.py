@@ -58,10 +58,11 @@ def complete_slices(
         prior_weight: w.
 
     Returns:
-        `x_mu` is known pixels as they are, and the prior's joined to them; `y_hat` that times `PATH_MM`.
+        `x_mu` is known pixels as they are, and the prior's joined to them; `y_hat` that times `PATH_MM`; the spread
+        over further searches where `inferer` has samples.
     """
     settings = copy.copy(inferer)
-    settings.prior_weight, settings.starts, settings.n_samples = prior_weight, ("encoder",), 0
+    settings.prior_weight, settings.starts = prior_weight, ("encoder",)
     problem = KnownPixels(settings, network, known, first)
     with tqdm(disable=True) as bar:
         return Wave(problem, x_mu.to(problem.device) * PATH_MM, known.to(problem.device)).solve(None, bar)

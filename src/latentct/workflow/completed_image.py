@@ -9,6 +9,7 @@ from torch import Tensor
 
 from latentct.findings import Findings, measured_rays, virtual_scan
 from latentct.findings.rays import COVER_MM
+from latentct.inferers import LatentReconstruction
 from latentct.inferers.known_pixels import complete_slices
 from latentct.io.image import CTImage
 from latentct.projectors import make_projector
@@ -38,8 +39,9 @@ class CompletedImage:
         self.wave = corrector.inferer.batch_size
         self.frame = frame_of(image, findings)
         self.image = self.frame.plane
+        self.has_spread = bool(corrector.inferer.n_samples)
         self.scan = virtual_scan(findings.grid, findings.field, COVER_MM).scan
-        self._findings, self._corrector = findings, corrector
+        self._findings, self._corrector, self._mu_water = findings, corrector, corrector.mu_water
         known = torch.from_numpy(self.frame.known).float()
         self._known = resample_slices(known, self.frame.plane, corrector.grid, 0.0) > ALL_KNOWN
 
@@ -61,29 +63,32 @@ class CompletedImage:
         x_hu = self.frame.slices_hu(indices)
         cut = np.flatnonzero(self._findings.cut.slices[indices])
         misfit, trace = np.full(len(x_hu), np.nan, np.float32), np.empty((0, len(x_hu)), np.float32)
+        spread_hu = np.zeros_like(x_hu) if self.has_spread else None
         if len(cut):
-            completed_hu, misfit[cut], found = self._completed(torch.from_numpy(x_hu[cut])[:, None])
-            x_hu[cut] = np.where(self.frame.known, x_hu[cut], completed_hu)
-            trace = np.full((len(found), len(x_hu)), np.nan, np.float32)
-            trace[:, cut] = found
+            found = self._completed(torch.from_numpy(x_hu[cut])[:, None])
+            x_hu[cut] = np.where(self.frame.known, x_hu[cut], self._fine(mu_to_hu(found.x_mu, self._mu_water), AIR_HU))
+            misfit[cut] = found.misfit.cpu().numpy()
+            trace = np.full((len(found.trace), len(x_hu)), np.nan, np.float32)
+            trace[:, cut] = found.trace.cpu().numpy()
+            if spread_hu is not None and found.x_std_mu is not None:
+                spread_hu[cut] = np.where(self.frame.known, 0, self._fine(1000 / self._mu_water * found.x_std_mu, 0.0))
         synthesised = np.broadcast_to(np.float32(~self.frame.known), x_hu.shape)
-        return SliceResults(x_hu, synthesised, misfit, trace)
+        return SliceResults(x_hu, synthesised, misfit, trace, spread_hu)
 
     def sinogram(self, x_hu: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the rays (A, U) of a corrected slice (H, W) in a virtual scan, and which of them meet the field."""
         projector = make_projector(self.frame.plane, self.scan)
-        y = projector(hu_to_mu(torch.from_numpy(x_hu)[None, None], self._corrector.mu_water).clamp_min(0.0))
+        y = projector(hu_to_mu(torch.from_numpy(x_hu)[None, None], self._mu_water).clamp_min(0.0))
         through = measured_rays(self._findings, projector, slice(0, 1))
         return y[0, 0].numpy(), np.broadcast_to(through.numpy(), y.shape[2:])
 
-    def _completed(self, x_hu: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return slices (S, H, W) in HU on the frame, misfits and traces."""
+    def _completed(self, x_hu: Tensor) -> LatentReconstruction:
+        """Return what completes slices (S, 1, H, W) of the frame, on the prior's grid."""
         corrector = self._corrector
         coarse_hu = resample_slices(x_hu.clamp_min(AIR_HU), self.frame.plane, corrector.grid, AIR_HU)
-        coarse_mu = hu_to_mu(coarse_hu, corrector.mu_water)
-        found = complete_slices(
-            corrector.inferer, corrector.network, coarse_mu.to(corrector.device), self._known, corrector.completion
-        )
-        completed_hu = mu_to_hu(found.x_mu.cpu(), corrector.mu_water)
-        fine_hu = resample_slices(completed_hu, corrector.grid, self.frame.plane, AIR_HU)
-        return fine_hu[:, 0].numpy(), found.misfit.cpu().numpy(), found.trace.cpu().numpy()
+        coarse_mu = hu_to_mu(coarse_hu, self._mu_water).to(corrector.device)
+        return complete_slices(corrector.inferer, corrector.network, coarse_mu, self._known, corrector.completion)
+
+    def _fine(self, coarse: Tensor, outside: float) -> FloatArray:
+        """Return slices (S, 1, H', W') of the prior's grid on that of the frame, (S, H, W)."""
+        return resample_slices(coarse.cpu(), self._corrector.grid, self.frame.plane, outside)[:, 0].numpy()

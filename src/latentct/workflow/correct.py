@@ -101,7 +101,8 @@ def values_sha256(scan: CTImage | Projections) -> str:
 
 def _fingerprint(plan: Plan, corrector: Corrector) -> str:
     """Return what the parts of a result depend on, as a hash."""
-    settings = [values_sha256(plan.scan), plan.task, corrector.model, latentct.__version__]
+    n_samples = getattr(getattr(corrector.method, "inferer", None), "n_samples", None)
+    settings = [values_sha256(plan.scan), plan.task, corrector.model, n_samples, latentct.__version__]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -135,7 +136,7 @@ def _outcome(plan: Plan, corrector: Corrector, method: Method, found: Arrays, fa
         before=CTImage(found["before_hu"], affine_lps_mm),
         after=CTImage(x_hu, affine_lps_mm, padding, source),
         synthesised=found["synthesised"],
-        spread_hu=None,
+        spread_hu=found.get("spread_hu"),
         geometry=describe.geometry(plan, method.scan),
         method=describe.method(plan, corrector),
         figures=figures_of(found, searched, failed),

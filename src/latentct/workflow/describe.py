@@ -70,13 +70,14 @@ def method(plan: Plan, corrector: Corrector) -> Rows:
     if plan.findings is None:
         return (*rows, ("Method", "Conditional latent diffusion, made consistent with the measured rays (CLS-DM)"))
     inferer: Any = corrector.method.inferer  # type: ignore[union-attr]
-    grid = inferer.prior_grid
+    grid, n = inferer.prior_grid, inferer.n_samples
     of_pixels = isinstance(plan.scan, CTImage) and plan.task == "truncation"
     explained = "the pixels that are known" if of_pixels else "the measured rays"
     rows += [
         ("Method", f"Latent space reconstruction: the prior's image that explains {explained} best"),
         ("Prior's pixels", f"{grid.shape[0]} x {grid.shape[1]} of {grid.spacing_mm[0]:g} mm"),
         ("Search", f"L-BFGS, rounds of {' and '.join(map(str, inferer.rounds))} steps at most"),
+        *([("Uncertainty", f"standard deviation over {n} further searches from random latents")] if n else []),
         ("Tinted", f"voxels of which at least {100 * SYNTHESISED_SHARE:.0f} % of the rays were synthesised"),
     ]
     return tuple(rows)

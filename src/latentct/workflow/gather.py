@@ -14,8 +14,9 @@ from latentct.workflow.rays import CorrectedRays
 from latentct.workflow.work import Work
 
 Arrays = dict[str, NDArray[Any]]
-"""Of S slices: `before_hu`, `x_hu`, `synthesised` (float16), `misfit`, `trace`, where there are rays `y_hat` and
-`ray_mask`, as in `latentct.workflow.slices.SliceResults`; `failed`, indices of slices left as they were, and `why`."""
+"""Of S slices: `before_hu`, `x_hu`, `synthesised` (float16), `misfit`, `trace`, and where there are such `spread_hu`,
+`y_hat` and `ray_mask`, as in `latentct.workflow.slices.SliceResults`; `failed`, indices of slices left as they were, and
+`why`."""
 
 Method = CompletedImage | MetalReducedImage | CorrectedRays
 
@@ -61,6 +62,8 @@ def _arrays(method: Method, part: slice) -> Arrays:
         "misfit": found.misfit,
         "trace": found.trace,
     }
+    if found.spread_hu is not None:
+        arrays["spread_hu"] = found.spread_hu
     if found.y_hat is not None and found.ray_mask is not None:
         arrays |= {"y_hat": found.y_hat, "ray_mask": np.broadcast_to(found.ray_mask, found.y_hat.shape)}
     return arrays
@@ -76,6 +79,8 @@ def _left_alone(method: Method, part: slice) -> Arrays:
         "misfit": np.full(1, np.nan, np.float32),
         "trace": np.empty((0, 1), np.float32),
     }
+    if method.has_spread:
+        arrays["spread_hu"] = np.zeros_like(before_hu)
     if isinstance(method, CorrectedRays):
         y, ray_mask = method.measured(part)
         arrays |= {"y_hat": y, "ray_mask": ray_mask}

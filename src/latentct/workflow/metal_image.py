@@ -47,6 +47,7 @@ class MetalReducedImage:
         self.scan = scan
         self._inferer = copy.copy(corrector.inferer)
         self._inferer.progress = False
+        self.has_spread = bool(self._inferer.n_samples)
         self.wave = max(1, min(self._inferer.batch_size, MOST_RAYS // math.prod(scan.sinogram_shape)))
         self._projector = make_projector(frame.plane, scan, "auto", str(corrector.device))
         ones = torch.ones(1, 1, *scan.sinogram_shape, device=corrector.device)
@@ -67,12 +68,15 @@ class MetalReducedImage:
         synthesised = np.zeros_like(x_hu)
         misfit, trace = np.full(len(x_hu), np.nan, np.float32), np.empty((0, len(x_hu)), np.float32)
         has_metal = np.flatnonzero(self._findings.metal.slices[slices])
+        spread_hu = np.zeros_like(x_hu) if self.has_spread else None
         if len(has_metal):
             part = self._reduced(slices, has_metal)
-            x_hu[has_metal], synthesised[has_metal], misfit[has_metal], found = part
-            trace = np.full((len(found), len(x_hu)), np.nan, np.float32)
-            trace[:, has_metal] = found
-        return SliceResults(x_hu, synthesised, misfit, trace)
+            x_hu[has_metal], synthesised[has_metal], misfit[has_metal] = part.x_hu, part.synthesised, part.misfit
+            trace = np.full((len(part.trace), len(x_hu)), np.nan, np.float32)
+            trace[:, has_metal] = part.trace
+            if spread_hu is not None and part.spread_hu is not None:
+                spread_hu[has_metal] = part.spread_hu
+        return SliceResults(x_hu, synthesised, misfit, trace, spread_hu)
 
     def sinogram(self, index: int) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the completed rays (A, U) of a slice in the virtual scan, and which of them the image has."""
@@ -81,9 +85,7 @@ class MetalReducedImage:
         found = self._inferer.reconstruct(y, self._corrector.network, projector=self._projector, ray_mask=ray_mask)
         return found.y_hat[0, 0].cpu().numpy(), ray_mask[0, 0].cpu().numpy()
 
-    def _reduced(
-        self, slices: slice, chosen: NDArray[np.intp]
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def _reduced(self, slices: slice, chosen: NDArray[np.intp]) -> SliceResults:
         frame, mu_water = self._whole.frame, self._corrector.mu_water
         y, ray_mask, x_hu = self._rays(slices, chosen)
         with torch.no_grad():
@@ -94,8 +96,12 @@ class MetalReducedImage:
         own = frame.on_image(np.broadcast_to(frame.known, changed.shape[1:]))[0]
         keep = metal | ~own
         after_hu = np.where(keep, before_hu, frame.on_image(changed[:, 0].cpu().numpy()))
-        on_image = frame.on_image(share.clamp(0, 1)[:, 0].cpu().numpy())
-        return after_hu, np.where(keep, 0, on_image), found.misfit.cpu().numpy(), found.trace.cpu().numpy()
+        share_on_image = frame.on_image(share.clamp(0, 1)[:, 0].cpu().numpy())
+        spread_hu = None
+        if found.x_std_mu is not None:
+            spread_hu = np.where(keep, 0, frame.on_image((1000 / mu_water * found.x_std_mu)[:, 0].cpu().numpy()))
+        misfit, trace = found.misfit.cpu().numpy(), found.trace.cpu().numpy()
+        return SliceResults(after_hu, np.where(keep, 0, share_on_image), misfit, trace, spread_hu)
 
     def _rays(self, slices: slice, chosen: NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor]:
         """Return line integrals, which of them meet no metal, and the slices in HU, (S, 1, ., .) each."""

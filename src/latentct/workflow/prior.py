@@ -11,6 +11,7 @@ from latentct.bundle import stage_bundle
 from latentct.bundle.installed import installed_bundle
 from latentct.errors import InputError
 from latentct.serving import Corrector, load_corrector
+from latentct.serving.slices import SliceCorrector
 
 BUNDLES = {
     "truncation": "lsr_truncation",
@@ -21,19 +22,30 @@ BUNDLES = {
 FEW_VIEWS = "clsdm_sparse_view"
 
 
-def load_prior(name: str, device: str | None = None, bundle: Path | None = None) -> Corrector:
+def load_prior(
+    name: str, device: str | None = None, bundle: Path | None = None, n_samples: int | None = None
+) -> Corrector:
     """Load a bundle.
 
     Args:
         name: its name, where `bundle` is None.
         device: where to compute, e.g. "cpu" or "cuda:0"; None: on a GPU where there is one.
         bundle: folder of a bundle to take instead, e.g. one that was trained here, or a version of the registry.
+        n_samples: further searches, or samples of a volume, whose spread tells how uncertain the result is; None: as
+            the bundle has it.
 
     Raises:
         InputError: there is no such bundle, it lacks something, or there is no such device.
     """
     _check_device(device)
-    folder = installed_bundle(name) if bundle is None else bundle
+    corrector = _loaded(name, installed_bundle(name) if bundle is None else bundle, device)
+    if n_samples is not None:
+        method = corrector.method
+        (method.inferer if isinstance(method, SliceCorrector) else method.sampler).n_samples = n_samples
+    return corrector
+
+
+def _loaded(name: str, folder: Path, device: str | None) -> Corrector:
     if (folder / "models" / "sha256.json").is_file():
         return load_corrector(folder, device)
     with tempfile.TemporaryDirectory(prefix="latentct-") as scratch:

@@ -116,6 +116,7 @@ class CorrectedRays:
         self.image = image_grid(projections.geometry)
         self._projections, self._corrector = projections, method
         self._inferer = inferer_for(findings.task, method)
+        self.has_spread = bool(self._inferer.n_samples)
         n_views = math.pi / findings.arc.line_step_rad
         self._refinement = refinement_for(findings.task, n_views, max(self.image.spacing_mm), self._inferer, method)
         self.wave = max(1, min(self._inferer.batch_size, MOST_RAYS // math.prod(self.scan.sinogram_shape)))
@@ -159,7 +160,7 @@ class CorrectedRays:
         y = y.to(self._corrector.device)
         with torch.no_grad():
             ray_mask, metal_mask = self._rays_beside_metal(slices)
-            x_mu, y_hat, misfit, trace = self._completed(y, ray_mask)
+            x_mu, y_hat, misfit, trace, spread_mu = self._completed(y, ray_mask)
             x_mu = self._with_metal(x_mu, metal_mask, y)
             share = self._synthesised(ray_mask, len(y))
         x_hu = mu_to_hu(x_mu, self._corrector.mu_water)[:, 0].cpu().numpy()
@@ -168,7 +169,8 @@ class CorrectedRays:
         mask = ray_mask.cpu().numpy()
         mask = mask if mask.ndim == 2 else mask[:, 0]
         filled = np.where(mask, measured, y_hat[:, 0].cpu().numpy() * np.float32(self._scale))
-        return SliceResults(x_hu, share, misfit * self._scale, trace * self._scale, filled, mask)
+        spread_hu = None if spread_mu is None else (1000 / self._corrector.mu_water * spread_mu)[:, 0].cpu().numpy()
+        return SliceResults(x_hu, share, misfit * self._scale, trace * self._scale, spread_hu, filled, mask)
 
     def _rays_beside_metal(self, slices: slice) -> tuple[Tensor, Tensor | None]:
         """Return the measured rays that do not meet metal, and the metal on the pixels of the image, if any."""
@@ -183,13 +185,16 @@ class CorrectedRays:
         metal_mask[has_metal] = self.findings.metal_mask(y, self._projector, device)
         return ray_mask, metal_mask
 
-    def _completed(self, y: Tensor, ray_mask: Tensor) -> tuple[Tensor, Tensor, FloatArray, FloatArray]:
-        """Return slices in 1/mm, complete line integrals, misfit and trace; a slice that lacks no ray is left alone."""
+    def _completed(self, y: Tensor, ray_mask: Tensor) -> tuple[Tensor, Tensor, FloatArray, FloatArray, Tensor | None]:
+        """Return slices in 1/mm, complete line integrals, misfit, trace and spread.
+
+        A slice that lacks no ray is left alone. The spread is that of the search, before what refines its result.
+        """
         misfit = np.full(len(y), np.nan, np.float32)
         lacks = ~ray_mask.reshape(-1, *self._measured.shape).flatten(1).all(dim=1)
         searched = torch.nonzero(lacks.expand(len(y))).flatten()
         if not len(searched):
-            return self._fbp(y), y, misfit, np.empty((0, len(y)), np.float32)
+            return self._fbp(y), y, misfit, np.empty((0, len(y)), np.float32), self._spread(None, searched, len(y))
         part, mask = y[searched], ray_mask if ray_mask.ndim == 2 else ray_mask[searched]
         projector = self._projector if self._refinement is None else self._whole
         found = self._inferer.reconstruct(part, self._corrector.network, projector=projector, ray_mask=mask)
@@ -201,7 +206,18 @@ class CorrectedRays:
         misfit[indices] = found.misfit.cpu().numpy()
         trace = np.full((len(found.trace), len(y)), np.nan, np.float32)
         trace[:, indices] = found.trace.cpu().numpy()
-        return self._fbp(y_hat), y_hat, misfit, trace
+        return self._fbp(y_hat), y_hat, misfit, trace, self._spread(found.x_std_mu, searched, len(y))
+
+    def _spread(self, x_std_mu: Tensor | None, searched: Tensor, n_slices: int) -> Tensor | None:
+        """Return the spread of all slices on the pixels of the image; None where none was asked for."""
+        if not self.has_spread:
+            return None
+        spread_mu = torch.zeros(n_slices, 1, *self.image.shape, device=self._corrector.device)
+        if x_std_mu is not None:
+            rows, columns = ((a - b) // 2 for a, b in zip(x_std_mu.shape[-2:], self.image.shape, strict=True))
+            height, width = self.image.shape
+            spread_mu[searched] = x_std_mu[..., rows : rows + height, columns : columns + width]
+        return spread_mu
 
     def _with_metal(self, x_mu: Tensor, metal_mask: Tensor | None, y: Tensor) -> Tensor:
         """Put the metal back as `latentct.engines.MethodComparison` does, from the reconstruction that knows it."""

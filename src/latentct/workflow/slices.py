@@ -22,6 +22,7 @@ class SliceResults:
         synthesised: share of the rays through each pixel that were synthesised, 0 to 1, (S, H, W).
         misfit: root mean squared misfit of the search to what was measured, (S,); NaN where nothing was searched.
         trace: what the search minimised, by step, (steps, S), NaN where nothing was searched.
+        spread_hu: standard deviation over further searches, 0 where nothing was searched, (S, H, W); None without them.
         y_hat: line integrals with the synthesised ones filled in, (S, A, U); None where no rays were measured.
         ray_mask: True where they were measured, (A, U), or (S, A, U) for masks of each slice's own; None as `y_hat`.
     """
@@ -30,6 +31,7 @@ class SliceResults:
     synthesised: FloatArray
     misfit: FloatArray
     trace: FloatArray
+    spread_hu: FloatArray | None = None
     y_hat: FloatArray | None = None
     ray_mask: NDArray[np.bool_] | None = None
 
@@ -42,12 +44,14 @@ class SliceMethod(Protocol):
         wave: how many are best corrected together.
         image: pixels of a slice of the result, 2-D.
         scan: the rays, measured and synthesised; of images those of a virtual scan.
+        has_spread: whether further searches tell how uncertain the result is.
     """
 
     n_slices: int
     wave: int
     image: Grid
     scan: Scan2D
+    has_spread: bool
 
     @property
     def affine_lps_mm(self) -> NDArray[np.float64]:
