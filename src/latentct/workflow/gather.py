@@ -15,8 +15,8 @@ from latentct.workflow.work import Work
 
 Arrays = dict[str, NDArray[Any]]
 """Of S slices: `before_hu`, `x_hu`, `synthesised` (float16), `misfit`, `trace`, and where there are such `spread_hu`,
-`y_hat` and `ray_mask`, as in `latentct.workflow.slices.SliceResults`; `failed`, indices of slices left as they were, and
-`why`."""
+`y_hat` and `ray_mask`, as in `latentct.workflow.slices.SliceResults`; `failed`, indices of slices left as they
+were, and `why`."""
 
 Method = CompletedImage | MetalReducedImage | CorrectedRays
 
