@@ -60,7 +60,7 @@ def test_a_copy_is_staged_and_says_its_weights(tmp_path):
     assert result.exit_code == 0
     first, *weights = result.stdout.splitlines()
     assert first == f"lsr_metal 0.1.0 in {tmp_path / 'copy'}"
-    assert [line.split()[0] for line in weights] == ["model.pt", "unet.pt"]
+    assert [line.split()[0] for line in weights] == ["completion.pt", "model.pt", "unet.pt"]
     assert (tmp_path / "copy" / "models" / "model.pt").is_file()
     again = CliRunner().invoke(app, words)
     assert isinstance(again.exception, InputError)
