@@ -157,3 +157,11 @@ def test_more_than_the_memory_is_refused_before_it_is_read(tmp_path, name, monke
     write_projections(tmp_path / name, projections())
     monkeypatch.setattr(sizes, "BYTES_PER_VALUE", 1e15)
     assert "GB of memory are free; give fewer views" in refusal(tmp_path / name)
+
+
+def test_a_heap_of_texts_that_hdf5_would_read_for_ever_is_refused(file):
+    data = bytearray(file.read_bytes())
+    heap = data.index(b"GCOL")
+    data[heap + 16 : heap + 64] = bytes(48)
+    file.write_bytes(data)
+    assert "damaged where HDF5 keeps its texts" in refusal(file)

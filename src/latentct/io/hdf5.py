@@ -5,6 +5,7 @@ The text is that of `latentct.io.scan_geometry`; the file beside `scan.h5` is `s
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from latentct.io.scan_geometry import ScanGeometry, read_geometry, read_geometry
 from latentct.io.sizes import check_memory, check_shape
 
 SUFFIXES = (".h5", ".hdf5")
+_HEAP = b"GCOL\1\0\0\0"
 MOST_PACKED = 2000
 """How much smaller than its numbers a dataset may be: gzip reaches 1030."""
 LONGEST_ATTRIBUTE = 1 << 15
@@ -34,8 +36,10 @@ def read_hdf5(path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
     """
     import h5py  # type: ignore[import-untyped]
 
-    with refusing(f"{path} cannot be read as an HDF5 file", "write it anew"), h5py.File(path, "r") as file:
-        return _content(file, path)
+    with refusing(f"{path} cannot be read as an HDF5 file", "write it anew"):
+        _refuse_endless_heaps(path)
+        with h5py.File(path, "r") as file:
+            return _content(file, path)
 
 
 def write_hdf5(path: Path, y: NDArray[np.float32], geometry: str) -> None:
@@ -56,6 +60,31 @@ def write_hdf5(path: Path, y: NDArray[np.float32], geometry: str) -> None:
         content = file.id.get_file_image()
     with whole_file(path) as partial:
         partial.write_bytes(content)
+
+
+def _refuse_endless_heaps(path: Path) -> None:
+    """Refuse a file that HDF5 would read for ever.
+
+    Texts lie in global heaps, "GCOL", their version and size, then objects, each with its number (2 bytes), 6 others
+    and its size (8 bytes). Number 0 is free space, whose size counts the head: HDF5 never passes one of no size.
+
+    Raises:
+        InputError: there is such a one.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            place, end = start + 16, min(start + _number(data, start + 8, 8), len(data))
+            while place + 16 <= end:
+                number, size = _number(data, place, 2), _number(data, place + 8, 8)
+                if number == size == 0:
+                    raise InputError(f"{path} is damaged where HDF5 keeps its texts; write it anew.")
+                place += size if number == 0 else 16 + -(-size // 8) * 8
+            start = data.find(_HEAP, start + 1)
+
+
+def _number(data: mmap.mmap, place: int, n_bytes: int) -> int:
+    return int.from_bytes(data[place : place + n_bytes], "little")
 
 
 def _content(file: Any, path: Path) -> tuple[ScanGeometry, NDArray[Any]]:
