@@ -16,6 +16,7 @@ from latentct.io.scan_geometry import ScanGeometry
 from latentct.workflow import correct as module
 from latentct.workflow.completed_image import CompletedImage
 from latentct.workflow.correct import correct_scan
+from latentct.workflow.metal_image import MetalReducedImage
 from latentct.workflow.parts import parts_of
 from latentct.workflow.plan import make_plan
 from latentct.workflow.simulate_image import cut_image
@@ -130,6 +131,25 @@ def test_a_slice_that_cannot_be_corrected_is_left_and_said(cut, hasty, tmp_path,
     assert "Slice 4 was left as it is: slice of stone." in (tmp_path / "out" / "report.html").read_text(
         encoding="utf-8"
     )
+
+
+def test_where_no_slice_was_searched_no_rays_are_shown(hasty, tmp_path, monkeypatch):
+    image = body_image(SLICES)
+    image.x_hu[2, 15:18, 20:23] = 9000.0
+    plan = make_plan(image, None)
+    assert plan.task == "metal"
+    real = MetalReducedImage.correct
+
+    def correct(self, slices):
+        if slices.start <= 2 < slices.stop:
+            raise InputError("all rays meet metal.")
+        return real(self, slices)
+
+    monkeypatch.setattr(MetalReducedImage, "correct", correct)
+    outcome = correct_scan(plan, hasty, tmp_path / "out", silent)
+    assert list(outcome.failed) == [2]
+    assert outcome.sinogram is None and outcome.convergence is None
+    np.testing.assert_array_equal(outcome.after.x_hu, image.x_hu)
 
 
 def test_a_scan_of_which_nothing_can_be_corrected_is_refused(cut, hasty, tmp_path, monkeypatch):

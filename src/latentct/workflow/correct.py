@@ -91,18 +91,9 @@ def _check_memory(method: Method, plan: Plan) -> None:
     check_free(needed, "correcting the scan takes", "give fewer slices at a time")
 
 
-def values_sha256(scan: CTImage | Projections) -> str:
-    """Return the SHA-256 of the HU or line integrals of a scan, and of where they are."""
-    values, place = (scan.x_hu, scan.affine_lps_mm.tolist()) if isinstance(scan, CTImage) else (scan.y, scan.geometry)
-    digest = hashlib.sha256(np.ascontiguousarray(values).data)
-    digest.update(str(place).encode())
-    return digest.hexdigest()
-
-
 def _fingerprint(plan: Plan, corrector: Corrector) -> str:
     """Return what the parts of a result depend on, as a hash."""
-    n_samples = getattr(getattr(corrector.method, "inferer", None), "n_samples", None)
-    settings = [values_sha256(plan.scan), plan.task, corrector.model, n_samples, latentct.__version__]
+    settings = [plan.input_sha256, describe.method(plan, corrector), corrector.model, latentct.__version__]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -126,13 +117,13 @@ def _outcome(plan: Plan, corrector: Corrector, method: Method, found: Arrays, fa
     if isinstance(method, CorrectedRays):
         projections = Projections(found["y_hat"], method.output_geometry)
     searched = np.isfinite(found["misfit"])
-    shown = _most_to_show(searched, found["synthesised"])
+    shown = _most_to_show(searched, found["synthesised"]) if searched.any() else None
     return Outcome(
         task=str(plan.task),
         statement=describe.statement(plan, method, found),
         findings=plan.sentences,
         model=corrector.model,
-        input_sha256=values_sha256(plan.scan),
+        input_sha256=plan.input_sha256,
         before=CTImage(found["before_hu"], affine_lps_mm),
         after=CTImage(x_hu, affine_lps_mm, padding, source),
         synthesised=found["synthesised"],
@@ -141,7 +132,7 @@ def _outcome(plan: Plan, corrector: Corrector, method: Method, found: Arrays, fa
         method=describe.method(plan, corrector),
         figures=figures_of(found, searched, failed),
         shown_slice=shown,
-        sinogram=_sinogram(method, found, shown),
+        sinogram=None if shown is None else _sinogram(method, found, shown),
         convergence=_convergence(found["trace"][:, searched]),
         projections=projections,
         failed=failed,
@@ -182,7 +173,7 @@ def _volume(plan: Plan, corrector: Corrector) -> Outcome:
         statement=found.statement,
         findings=plan.sentences,
         model=corrector.model,
-        input_sha256=values_sha256(plan.scan),
+        input_sha256=plan.input_sha256,
         before=CTImage(_classical(plan.scan, found), found.affine_lps_mm),
         after=after,
         synthesised=None,

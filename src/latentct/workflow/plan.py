@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from latentct.errors import InputError
 from latentct.findings import Findings, find
@@ -34,6 +38,18 @@ class Plan:
     task: str | None
     bundle: str
     sentences: tuple[str, ...]
+
+    @cached_property
+    def input_sha256(self) -> str:
+        """SHA-256 of the HU or line integrals of the scan, and of where they are."""
+        scan = self.scan
+        if isinstance(scan, CTImage):
+            values, place = scan.x_hu, str(scan.affine_lps_mm.tolist())
+        else:
+            values, place = scan.y, str(scan.geometry)
+        digest = hashlib.sha256(np.ascontiguousarray(values).data)
+        digest.update(place.encode())
+        return digest.hexdigest()
 
 
 def make_plan(scan: CTImage | Projections, task: str | None) -> Plan:
