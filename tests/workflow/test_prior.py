@@ -22,7 +22,7 @@ def test_a_copy_is_loaded_as_it_is_and_refused_when_its_weights_changed(tmp_path
         load_prior("lsr_truncation", bundle=copy)
 
 
-@pytest.mark.parametrize("device", ["warp9", "cuda:99", ""])
+@pytest.mark.parametrize("device", ["warp9", "cuda:99", "", "meta"])
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(InputError, match="--device"):
         load_prior("lsr_truncation", device)

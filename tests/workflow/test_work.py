@@ -66,6 +66,17 @@ class _Broken:
         raise ValueError("bad array")
 
 
+def test_a_disk_that_is_full_at_the_start_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("latentct.workflow.work.FileLock.acquire", full)
+        with pytest.raises(InputError, match="No space left"), open_work(tmp_path / "out", "a"):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"), open_work(tmp_path / "file" / "out", "a"):

@@ -57,8 +57,8 @@ def _check_device(device: str | None) -> None:
     if device is None:
         return
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either for a device it was built without
+        torch.empty(0, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # torch raises either for a device it cannot compute on
         raise InputError(
             f"--device is {device}, which this machine's torch cannot use; give cpu, or cuda with a CUDA device."
         ) from error

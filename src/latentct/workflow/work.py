@@ -79,6 +79,8 @@ def open_work(output: Path, fingerprint: str) -> Iterator[Work]:
             f"{output} is being made by another process; wait for it, or choose another folder."
         ) from error
     except OSError as error:
+        if not Work(folder).any_done():
+            shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"{output} cannot be written ({error.strerror}); choose another folder.") from error
     work = Work(folder)
     kept = False
