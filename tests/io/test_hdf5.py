@@ -159,9 +159,16 @@ def test_more_than_the_memory_is_refused_before_it_is_read(tmp_path, name, monke
     assert "GB of memory are free; give fewer views" in refusal(tmp_path / name)
 
 
-def test_a_heap_of_texts_that_hdf5_would_read_for_ever_is_refused(file):
+def test_a_heap_of_texts_that_hdf5_would_read_for_ever_is_refused(file, monkeypatch):
+    monkeypatch.setattr(hdf5, "LONGEST_S", 4.0)
     data = bytearray(file.read_bytes())
     heap = data.index(b"GCOL")
     data[heap + 16 : heap + 64] = bytes(48)
     file.write_bytes(data)
-    assert "damaged where HDF5 keeps its texts" in refusal(file)
+    assert "HDF5 stops at it" in refusal(file)
+
+
+def test_a_file_that_hdf5_dies_of_is_refused(file, monkeypatch, tmp_path):
+    (tmp_path / "deadly.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(hdf5, "_PROBE", tmp_path / "deadly.py")
+    assert "HDF5 stops at it" in refusal(file)
