@@ -170,7 +170,7 @@ def _volume(plan: Plan, corrector: Corrector) -> Outcome:
     after = CTImage(found.x_hu, found.affine_lps_mm)
     return Outcome(
         task=str(plan.task),
-        statement=found.statement,
+        statement=describe.volume_statement(found),
         findings=plan.sentences,
         model=corrector.model,
         input_sha256=plan.input_sha256,

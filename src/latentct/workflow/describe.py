@@ -14,8 +14,11 @@ from latentct.workflow.metal_image import MetalReducedImage
 from latentct.workflow.outcome import SYNTHESISED_SHARE, Rows
 from latentct.workflow.plan import Plan
 from latentct.workflow.rays import CorrectedRays
+from latentct.workflow.volumes import VolumeResult
 
 OF_OTHERS = "by a model of other patients: a guess, no finding"
+LARGEST_RESIDUAL = 0.1
+"""Above what volumes of test patients leave of their views, relative to the views."""
 VIRTUAL = "Virtual: the image was projected anew, because its raw data are gone; it is none of a real scanner"
 
 
@@ -38,6 +41,16 @@ def statement(plan: Plan, method: CompletedImage | MetalReducedImage | Corrected
     return (
         f"{100 - percent:.1f} % of the rays were measured and are in the image as they came; the other {percent:.1f} % "
         f"were synthesised {OF_OTHERS}."
+    )
+
+
+def volume_statement(found: VolumeResult) -> str:
+    """Return what was measured and what was imagined of a volume, and whether it explains the views at all."""
+    if found.residual <= LARGEST_RESIDUAL:
+        return found.statement
+    return (
+        f"{found.statement} It does not even explain the views (residual {found.residual:.2f}): the body reaches beyond "
+        "the volume, or the geometry is not that of the views."
     )
 
 
