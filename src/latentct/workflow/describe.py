@@ -49,8 +49,8 @@ def volume_statement(found: VolumeResult) -> str:
     if found.residual <= LARGEST_RESIDUAL:
         return found.statement
     return (
-        f"{found.statement} It does not even explain the views (residual {found.residual:.2f}): the body reaches beyond "
-        "the volume, or the geometry is not that of the views."
+        f"{found.statement} It does not even explain the views (residual {found.residual:.2f}): the body reaches "
+        "beyond the volume, or the geometry is not that of the views."
     )
 
 
