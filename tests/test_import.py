@@ -1,8 +1,8 @@
 """What loading the package and its command line costs."""
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -36,8 +36,10 @@ def test_loads_nothing_heavy(code):
 @pytest.mark.parametrize("code", ENTRIES.values(), ids=ENTRIES)
 def test_starts_within_300_ms(code):
     def seconds() -> float:
-        start = time.perf_counter()
+        """Return the time of the processor, which other tests beside this one hardly change."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         _loaded(code)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < 0.3

@@ -4,16 +4,15 @@ import base64
 import json
 import sys
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from latentct.errors import InputError
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 SUFFIXES = {".npz": "npz", ".nii.gz": "nifti"}
 
@@ -85,6 +84,11 @@ def _post(url: str, request: dict[str, Any], timeout: float) -> tuple[bytes, str
     Raises:
         InputError: The server refuses the request, or there is none.
     """
+    from http.client import HTTPException  # not at the top: the help of every command does without
+    from urllib.error import HTTPError, URLError
+    from urllib.parse import urlsplit
+    from urllib.request import Request, urlopen
+
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError(f"url {url} is no http or https address; give one such as http://127.0.0.1:5000.")
     address = f"{url.removesuffix('/').removesuffix('/invocations')}/invocations"
@@ -110,7 +114,7 @@ def _post(url: str, request: dict[str, Any], timeout: float) -> tuple[bytes, str
         raise InputError(f"{address} is no served latentct model; correct --url.") from error
 
 
-def _sentence(error: HTTPError) -> str:
+def _sentence(error: "HTTPError") -> str:
     """Return what a server says of a failure, in one line."""
     text = error.read().decode("utf-8", errors="replace")
     with suppress(ValueError, KeyError, TypeError):
