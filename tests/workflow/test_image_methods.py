@@ -137,6 +137,16 @@ def test_further_searches_tell_where_the_result_is_uncertain(sampled, streaky):
     assert not reduced.spread_hu[1][found_in(image).metal.mask[1]].any()
 
 
+def test_a_cut_body_with_metal_may_be_completed_and_shows_the_rays_through_the_field(prior, streaky):
+    cut = CTImage(streaky[0].x_hu[:, :, 40:], streaky[0].affine_lps_mm @ shift(0, 0, 40))
+    findings = found_in(cut)
+    assert findings.task == "metal" and findings.cut.slices.all()
+    method = CompletedImage(cut, findings, prior.method)
+    y, ray_mask = method.sinogram(method.before(slice(1, 2))[0])
+    assert y.shape == ray_mask.shape == method.scan.sinogram_shape
+    assert np.array_equal(ray_mask[0], ray_mask[-1])  # through a circle about the axis, not beside metal
+
+
 def test_metal_in_a_cut_body_leaves_what_was_not_reconstructed_alone(prior, streaky):
     cut = cut_image(streaky[0], 180.0)
     method = MetalReducedImage(cut, found_in(cut), prior.method)

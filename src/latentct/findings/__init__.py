@@ -2,7 +2,7 @@
 
 from latentct.findings.field import CircularField, find_field
 from latentct.findings.find import Findings, find
-from latentct.findings.virtual import VirtualScan, measured_rays, virtual_scan, with_changed_rays
+from latentct.findings.virtual import VirtualScan, rays_through_field, virtual_scan, with_changed_rays
 
 __all__ = [
     "CircularField",
@@ -10,7 +10,7 @@ __all__ = [
     "VirtualScan",
     "find",
     "find_field",
-    "measured_rays",
+    "rays_through_field",
     "virtual_scan",
     "with_changed_rays",
 ]

@@ -11,8 +11,7 @@ import torch
 from latentct.findings.field import CircularField
 from latentct.findings.find import Findings
 from latentct.geometry import FanBeam, Grid
-from latentct.projectors import Projector
-from latentct.recon import fbp, plane_scan
+from latentct.recon import fbp
 from latentct.tasks import Truncation
 
 SOD_MM, SDD_MM = 595.0, 1085.6
@@ -64,32 +63,20 @@ def virtual_scan(grid: Grid, field: CircularField | None = None, cover_mm: float
     return VirtualScan(slices, scan)
 
 
-def measured_rays(findings: Findings, projector: Projector, slices: slice) -> torch.Tensor:
-    """Return the rays of a virtual scan that the findings' task leaves.
+def rays_through_field(findings: Findings, scan: FanBeam) -> torch.Tensor:
+    """Return the rays of a virtual scan through the field of view, bool (A, U).
 
-    Truncation leaves the rays through the field of view, which is the largest circle about the axis that fits into the
-    image where none was found. Metal leaves those beside the metal of each slice. A body that is whole is seen by all.
+    The field is the largest circle about the axis that fits into the image where none was found.
 
     The rays of an image that is cut lack what lies outside it, which the scanner's rays went through: fill in the
     outside of the image before it is projected, or its inside comes out too dark by hundreds of HU.
 
     Args:
         findings: Of the image.
-        projector: Of its virtual scan.
-        slices: Which slices are asked for.
-
-    Returns:
-        bool (A, U), or (B, 1, A, U) for metal; True = measured.
+        scan: Its virtual scan.
     """
-    scan = plane_scan(projector)
-    if findings.task == "metal":
-        metal = torch.from_numpy(findings.metal.mask[slices])[:, None]
-        return projector(metal.float()) == 0
-    if findings.task == "truncation":
-        field = findings.field
-        diameter_mm = min(findings.grid.extent_mm[1:]) if field is None else field.diameter_mm
-        return Truncation(diameter_mm).mask_of(scan)
-    return torch.ones(scan.sinogram_shape, dtype=torch.bool)
+    field = findings.field
+    return Truncation(min(findings.grid.extent_mm[1:]) if field is None else field.diameter_mm).mask_of(scan)
 
 
 def with_changed_rays(

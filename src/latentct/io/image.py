@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from latentct.geometry import Grid
+
 
 @dataclass(frozen=True, eq=False)
 class CTImage:
@@ -29,3 +31,8 @@ class CTImage:
         """Distances (dz, dy, dx) between neighbouring voxels, in mm."""
         dz, dy, dx = np.linalg.norm(self.affine_lps_mm[:3, :3], axis=0)
         return float(dz), float(dy), float(dx)
+
+    @property
+    def grid(self) -> Grid:
+        """The voxels (z, y, x) about the middle of the image."""
+        return Grid(self.x_hu.shape, self.spacing_mm)

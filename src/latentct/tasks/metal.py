@@ -66,10 +66,15 @@ class Metal:
     def ray_mask(self, y: torch.Tensor, projector: Projector, measured: torch.Tensor | None = None) -> torch.Tensor:
         """Return the rays beside the metal, (B, 1, A, U); see `Task.ray_mask`."""
         metal = dilate(self.metal_mask(y, projector, measured), projector.grid.spacing_mm, self.dilation_mm)
-        ray_mask = projector(metal.float()) == 0
+        ray_mask = rays_beside(metal, projector)
         through_grid = projector(torch.ones_like(metal[:1], dtype=torch.float32)) > 0
         if not bool((ray_mask & through_grid).flatten(1).any(dim=1).all()):
             raise InputError(
                 f"the task {self.name} found metal on every ray of a slice; raise threshold_hu ({self.threshold_hu})."
             )
         return ray_mask
+
+
+def rays_beside(metal: torch.Tensor, projector: Projector) -> torch.Tensor:
+    """Return the rays that meet no metal, bool (B, 1, A, U), of masks (B, 1, H, W) on the projector's grid."""
+    return projector(metal.float()) == 0

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentct.findings import Findings, measured_rays, virtual_scan
+from latentct.findings import Findings, rays_through_field, virtual_scan
 from latentct.findings.rays import COVER_MM
 from latentct.inferers import LatentReconstruction
 from latentct.inferers.known_pixels import complete_slices
@@ -17,7 +17,7 @@ from latentct.serving.slices import SliceCorrector
 from latentct.transforms.grid import resample_slices
 from latentct.units import hu_to_mu, mu_to_hu
 from latentct.workflow.frame import AIR_HU, frame_of
-from latentct.workflow.slices import FloatArray, SliceResults
+from latentct.workflow.slices import FloatArray, SliceResults, among_all
 
 ALL_KNOWN = 0.999
 
@@ -68,8 +68,7 @@ class CompletedImage:
             found = self._completed(torch.from_numpy(x_hu[cut])[:, None])
             x_hu[cut] = np.where(self.frame.known, x_hu[cut], self._fine(mu_to_hu(found.x_mu, self._mu_water), AIR_HU))
             misfit[cut] = found.misfit.cpu().numpy()
-            trace = np.full((len(found.trace), len(x_hu)), np.nan, np.float32)
-            trace[:, cut] = found.trace.cpu().numpy()
+            trace = among_all(found.trace.cpu().numpy(), cut, len(x_hu))
             if spread_hu is not None and found.x_std_mu is not None:
                 spread_hu[cut] = np.where(self.frame.known, 0, self._fine(1000 / self._mu_water * found.x_std_mu, 0.0))
         synthesised = np.broadcast_to(np.float32(~self.frame.known), x_hu.shape)
@@ -79,8 +78,7 @@ class CompletedImage:
         """Return the rays (A, U) of a corrected slice (H, W) in a virtual scan, and which of them meet the field."""
         projector = make_projector(self.frame.plane, self.scan)
         y = projector(hu_to_mu(torch.from_numpy(x_hu)[None, None], self._mu_water).clamp_min(0.0))
-        through = measured_rays(self._findings, projector, slice(0, 1))
-        return y[0, 0].numpy(), np.broadcast_to(through.numpy(), y.shape[2:])
+        return y[0, 0].numpy(), rays_through_field(self._findings, self.scan).numpy()
 
     def _completed(self, x_hu: Tensor) -> LatentReconstruction:
         """Return what completes slices (S, 1, H, W) of the frame, on the prior's grid."""

@@ -16,10 +16,11 @@ from latentct.geometry import Grid
 from latentct.io.image import CTImage
 from latentct.projectors import make_projector
 from latentct.serving.slices import SliceCorrector
+from latentct.tasks.metal import rays_beside
 from latentct.units import hu_to_mu
 from latentct.workflow.completed_image import CompletedImage
 from latentct.workflow.rays import MOST_RAYS
-from latentct.workflow.slices import FloatArray, SliceResults
+from latentct.workflow.slices import FloatArray, SliceResults, among_all
 
 
 class MetalReducedImage:
@@ -38,8 +39,8 @@ class MetalReducedImage:
     def __init__(self, image: CTImage, findings: Findings, corrector: SliceCorrector) -> None:
         self.n_slices = len(image.x_hu)
         self._image, self._findings, self._corrector = image, findings, corrector
-        self.image = Grid(image.x_hu.shape[1:], image.spacing_mm[1:])
-        self._whole = CompletedImage(image, findings, corrector)
+        self.image = Grid(image.grid.shape[1:], image.grid.spacing_mm[1:])
+        self._whole = CompletedImage(image, findings, _without_samples(corrector))
         frame = self._whole.frame
         is_cut = bool(findings.cut.slices.any())
         scan = virtual_scan(findings.grid, findings.field, COVER_MM if is_cut else 0.0).scan
@@ -72,8 +73,7 @@ class MetalReducedImage:
         if len(has_metal):
             part = self._reduced(slices, has_metal)
             x_hu[has_metal], synthesised[has_metal], misfit[has_metal] = part.x_hu, part.synthesised, part.misfit
-            trace = np.full((len(part.trace), len(x_hu)), np.nan, np.float32)
-            trace[:, has_metal] = part.trace
+            trace = among_all(part.trace, has_metal, len(x_hu))
             if spread_hu is not None and part.spread_hu is not None:
                 spread_hu[has_metal] = part.spread_hu
         return SliceResults(x_hu, synthesised, misfit, trace, spread_hu)
@@ -112,5 +112,13 @@ class MetalReducedImage:
         x_hu = torch.from_numpy(whole_hu)[:, None].to(device)
         with torch.no_grad():
             y = self._projector(hu_to_mu(x_hu, self._corrector.mu_water).clamp_min(0.0))
-            ray_mask = self._projector(torch.from_numpy(metal)[:, None].float().to(device)) == 0
+            ray_mask = rays_beside(torch.from_numpy(metal)[:, None].to(device), self._projector)
         return y, ray_mask, x_hu
+
+
+def _without_samples(corrector: SliceCorrector) -> SliceCorrector:
+    """Return a corrector that does no further searches: what is completed on the way has no spread to tell."""
+    plain = copy.copy(corrector)
+    plain.inferer = copy.copy(corrector.inferer)
+    plain.inferer.n_samples = 0
+    return plain

@@ -25,9 +25,10 @@ from latentct.serving.correction import at_energy
 from latentct.serving.limits import check_detector, check_source
 from latentct.serving.slices import SliceCorrector
 from latentct.tasks import first_reconstruction
+from latentct.tasks.metal import rays_beside
 from latentct.units import mu_to_hu
 from latentct.workflow.ray_settings import inferer_for, refinement_for
-from latentct.workflow.slices import FloatArray, SliceResults
+from latentct.workflow.slices import FloatArray, SliceResults, among_all
 
 MOST_PIXELS = 512
 """Along a side of an image whose pixels nobody asks for."""
@@ -181,7 +182,7 @@ class CorrectedRays:
         device = self._measured.device
         ray_mask = self._measured.expand(n, 1, *self._measured.shape).clone()
         metal_mask = torch.zeros(n, 1, *self.image.shape, dtype=torch.bool, device=device)
-        ray_mask[has_metal] &= self._whole(self.findings.metal_mask(y, self._whole, device).float()) == 0
+        ray_mask[has_metal] &= rays_beside(self.findings.metal_mask(y, self._whole, device), self._whole)
         metal_mask[has_metal] = self.findings.metal_mask(y, self._projector, device)
         return ray_mask, metal_mask
 
@@ -204,8 +205,7 @@ class CorrectedRays:
             y_hat[searched] = self._refinement.completed(found.x_mu, part, projector, mask)
         indices = searched.cpu().numpy()
         misfit[indices] = found.misfit.cpu().numpy()
-        trace = np.full((len(found.trace), len(y)), np.nan, np.float32)
-        trace[:, indices] = found.trace.cpu().numpy()
+        trace = among_all(found.trace.cpu().numpy(), indices, len(y))
         return self._fbp(y_hat), y_hat, misfit, trace, self._spread(found.x_std_mu, searched, len(y))
 
     def _spread(self, x_std_mu: Tensor | None, searched: Tensor, n_slices: int) -> Tensor | None:

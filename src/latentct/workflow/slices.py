@@ -36,6 +36,13 @@ class SliceResults:
     ray_mask: NDArray[np.bool_] | None = None
 
 
+def among_all(trace: FloatArray, searched: NDArray[np.intp], n_slices: int) -> FloatArray:
+    """Return the trace (steps, S) of the slices that were searched as one of all slices, NaN for the others."""
+    of_all = np.full((len(trace), n_slices), np.nan, np.float32)
+    of_all[:, searched] = trace
+    return of_all
+
+
 class SliceMethod(Protocol):
     """Corrects any slices of one scan.
 
