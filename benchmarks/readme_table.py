@@ -151,22 +151,25 @@ def tables(results: Mapping[str, Any], tasks: Sequence[str] = ()) -> str:
 
 def few_view_tables(views: Mapping[str, Any]) -> list[str]:
     """Return a table a number of views, or a held-out scan, and the note."""
-    parts = []
-    for name, methods in views.items():
-        n_patients = max(figures["n_patients"] for scores in methods.values() for figures in scores.values())
-        parts += [f"**{HELD_OUT.get(name, f'{name} views')}** ({n_patients} patients)", ""]
-        parts += [*_table(methods, FEW_VIEW_COLUMNS, FEW_VIEW_METHODS), ""]
-    return [*parts, FEW_VIEW_NOTE]
+    titled = {HELD_OUT.get(name, f"{name} views"): methods for name, methods in views.items()}
+    return _titled_tables(titled, FEW_VIEW_COLUMNS, FEW_VIEW_METHODS, FEW_VIEW_NOTE)
 
 
 def completion_tables(fields: Mapping[str, Any]) -> list[str]:
     """Return a table a field of view, and the note."""
+    titled = {f"Field of view of {name} mm": methods for name, methods in fields.items()}
+    return _titled_tables(titled, COMPLETION_COLUMNS, COMPLETION_METHODS, COMPLETION_NOTE)
+
+
+def _titled_tables(
+    titled: Mapping[str, Any], columns: Mapping[str, tuple[str, int]], names: Mapping[str, str], note: str
+) -> list[str]:
+    """Return a table of methods under each title with its number of patients, and the note."""
     parts = []
-    for name, methods in fields.items():
+    for title, methods in titled.items():
         n_patients = max(figures["n_patients"] for scores in methods.values() for figures in scores.values())
-        parts += [f"**Field of view of {name} mm** ({n_patients} patients)", ""]
-        parts += [*_table(methods, COMPLETION_COLUMNS, COMPLETION_METHODS), ""]
-    return [*parts, COMPLETION_NOTE]
+        parts += [f"**{title}** ({n_patients} patients)", "", *_table(methods, columns, names), ""]
+    return [*parts, note]
 
 
 def ablation_table(variants: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from latentct.errors import InputError
 from latentct.geometry import Grid
 from latentct.io.dicom import read_series
 from latentct.io.nifti import read_volume, write_volume
@@ -16,7 +15,7 @@ from latentct.workflow.completed_image import CompletedImage
 from latentct.workflow.simulate_image import cut_image
 
 from ..serving.conftest import stage_small
-from ..workflow.images import body_image
+from ..workflow.images import body_image, fail_at
 
 GRID = Grid((4, 40, 46), (5.0, 7.5, 7.5))
 DATA = Path(os.environ.get("LATENTCT_DATA", ""))
@@ -99,14 +98,7 @@ def test_nothing_to_correct_writes_nothing(latentct, source, tmp_path):
 
 
 def test_partly_done_is_exit_code_3_and_says_which(latentct, bundle, source, tmp_path, monkeypatch):
-    real = CompletedImage.correct
-
-    def correct(self, slices):
-        if slices.start <= 2 < slices.stop:
-            raise InputError("slice of stone.")
-        return real(self, slices)
-
-    monkeypatch.setattr(CompletedImage, "correct", correct)
+    fail_at(monkeypatch, CompletedImage, 2, "slice of stone.")
     code, _, err = latentct("correct", source, tmp_path / "out", "--bundle", bundle)
     assert code == 3
     assert err == "latentct: slice 3 was left as it is: slice of stone.\n"

@@ -2,22 +2,7 @@ import json
 
 import pytest
 
-from latentct.cli.main import main
 from latentct.io.manifest import load_manifest
-
-
-@pytest.fixture
-def latentct(monkeypatch, capsys):
-    """Runs the command and returns its exit code, output and errors."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["latentct", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def test_build_then_check(latentct, nifti_folder, tmp_path):

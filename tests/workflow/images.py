@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from latentct.errors import InputError
 from latentct.geometry import Grid
 from latentct.io.image import CTImage
 from latentct.io.nifti import grid_affine_lps_mm
@@ -30,3 +31,15 @@ def body_hu(grid: Grid = GRID) -> np.ndarray:
 
 def body_image(grid: Grid = GRID, **changes) -> CTImage:
     return CTImage(body_hu(grid), grid_affine_lps_mm(grid, MIDDLE_MM), **changes)
+
+
+def fail_at(monkeypatch, method: type, index: int, why: str) -> None:
+    """Let a method refuse a slice, alone or among others."""
+    real = method.correct
+
+    def correct(self, slices):
+        if slices.start <= index < slices.stop:
+            raise InputError(why)
+        return real(self, slices)
+
+    monkeypatch.setattr(method, "correct", correct)

@@ -21,7 +21,7 @@ from latentct.workflow.parts import parts_of
 from latentct.workflow.plan import make_plan
 from latentct.workflow.simulate_image import cut_image
 
-from .images import body_image
+from .images import body_image, fail_at
 
 SLICES = Grid((5, 40, 46), (5.0, 7.5, 7.5))
 
@@ -111,14 +111,7 @@ def test_other_input_does_not_take_over_what_is_kept(cut, hasty, tmp_path, in_tw
 
 
 def test_a_slice_that_cannot_be_corrected_is_left_and_said(cut, hasty, tmp_path, monkeypatch):
-    real = CompletedImage.correct
-
-    def correct(self, slices):
-        if slices.start <= 3 < slices.stop:
-            raise InputError("slice of stone.")
-        return real(self, slices)
-
-    monkeypatch.setattr(CompletedImage, "correct", correct)
+    fail_at(monkeypatch, CompletedImage, 3, "slice of stone.")
     outcome = correct_scan(make_plan(cut, None), hasty, tmp_path / "out", silent)
     assert outcome.failed == {3: "slice of stone."}
     assert outcome.figures["slices_left_as_they_were"] == 1
@@ -138,14 +131,7 @@ def test_where_no_slice_was_searched_no_rays_are_shown(hasty, tmp_path, monkeypa
     image.x_hu[2, 15:18, 20:23] = 9000.0
     plan = make_plan(image, None)
     assert plan.task == "metal"
-    real = MetalReducedImage.correct
-
-    def correct(self, slices):
-        if slices.start <= 2 < slices.stop:
-            raise InputError("all rays meet metal.")
-        return real(self, slices)
-
-    monkeypatch.setattr(MetalReducedImage, "correct", correct)
+    fail_at(monkeypatch, MetalReducedImage, 2, "all rays meet metal.")
     outcome = correct_scan(plan, hasty, tmp_path / "out", silent)
     assert list(outcome.failed) == [2]
     assert outcome.sinogram is None and outcome.convergence is None

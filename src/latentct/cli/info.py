@@ -38,9 +38,8 @@ def info(
 
 def _of_image(image: "CTImage") -> list[str]:
     from latentct.findings import find
-    from latentct.geometry import Grid
 
-    found = find(image.x_hu, Grid(image.x_hu.shape, image.spacing_mm), image.padding)
+    found = find(image.x_hu, image.grid, image.padding)
     size = " x ".join(map(str, image.x_hu.shape))
     spacing = " x ".join(f"{mm:.3g}" for mm in image.spacing_mm)
     tilt_deg = getattr(image.source, "tilt_deg", 0.0)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from latentct.correction.body import body_mask
 from latentct.errors import InputError
-from latentct.geometry import Grid
 from latentct.geometry.masks import field_of_measurement_mask
 from latentct.io.image import CTImage
 from latentct.io.sizes import check_free
@@ -126,7 +125,7 @@ def _scores(x_hat_hu: Tensor, x_hu: Tensor, mask: Tensor, hu_range: tuple[float,
 
 def _regions(reference: CTImage, region: str, field_mm: float | None) -> dict[str, NDArray[np.bool_]]:
     """Return masks that broadcast to (D, H, W), by name."""
-    grid = Grid(reference.x_hu.shape, reference.spacing_mm)
+    grid = reference.grid
     base = np.ones((1, 1, 1), dtype=np.bool_)
     if region == "body":
         base = body_mask(reference.x_hu, grid.spacing_mm[1:])

@@ -11,7 +11,7 @@ import numpy as np
 from latentct.errors import InputError
 from latentct.findings import Findings, find
 from latentct.findings.rays import RayFindings
-from latentct.geometry import Grid, Scan2D
+from latentct.geometry import Scan2D
 from latentct.io.image import CTImage
 from latentct.io.projections import Projections
 from latentct.workflow import rays, volumes
@@ -76,7 +76,7 @@ def make_plan(scan: CTImage | Projections, task: str | None) -> Plan:
 
 
 def _of_image(image: CTImage, task: str | None) -> Plan:
-    found = find(image.x_hu, Grid(image.x_hu.shape, image.spacing_mm), image.padding)
+    found = find(image.x_hu, image.grid, image.padding)
     if task is not None and task not in OF_IMAGES:
         raise InputError(
             f"the task {task} needs the projections of the scan, but an image was given, which does not hold the views "

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from latentct.errors import InputError
-from latentct.geometry import FanBeam, Grid, Scan, Scan2D, VectorConeBeam
+from latentct.geometry import Grid, Scan, Scan2D, VectorConeBeam
+from latentct.geometry.completion import bin_at_axis_mm
 from latentct.geometry.masks import ray_distance_mm
 from latentct.io.scan_geometry import ScanGeometry
 
@@ -73,7 +74,7 @@ def _seen_mm(scan: Scan) -> tuple[float, float, float]:
         return _seen_by_panels_mm(scan)
     field_mm = 2 * float(ray_distance_mm(scan).max())
     if isinstance(scan, Scan2D):
-        return field_mm, 0.0, scan.bin_mm * (scan.sod_mm / scan.sdd_mm if isinstance(scan, FanBeam) else 1.0)
+        return field_mm, 0.0, bin_at_axis_mm(scan)
     scale = scan.sod_mm / scan.sdd_mm
     return field_mm, scale * scan.detector_shape[0] * scan.pixel_mm[0], scale * scan.pixel_mm[1]
 

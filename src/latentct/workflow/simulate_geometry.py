@@ -32,7 +32,7 @@ def image_grid(image: CTImage) -> Grid:
     Raises:
         InputError: Its voxels do not stand along the patient's axes, or it is smaller than a geometry file allows.
     """
-    grid = Grid(image.x_hu.shape, image.spacing_mm)
+    grid = image.grid
     if min(grid.shape[1:]) < LEAST_PIXELS:
         raise InputError(
             f"the slices have {grid.shape[1]} x {grid.shape[2]} pixels, but at least {LEAST_PIXELS} x {LEAST_PIXELS} "

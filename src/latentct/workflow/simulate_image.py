@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from latentct.errors import InputError
-from latentct.geometry import Grid
 from latentct.geometry.masks import field_of_measurement_mask
 from latentct.io.image import CTImage
 
@@ -31,7 +30,7 @@ def cut_image(image: CTImage, field_mm: float) -> CTImage:
     """
     if not (math.isfinite(field_mm) and field_mm > 0):
         raise InputError(f"--field-mm is {field_mm:g}, but a diameter above 0 is expected; correct it.")
-    inside = field_of_measurement_mask(Grid(image.x_hu.shape, image.spacing_mm), field_mm)
+    inside = field_of_measurement_mask(image.grid, field_mm)
     if inside.all() or not inside.any():
         raise InputError(
             f"--field-mm {field_mm:g} leaves {int(inside.sum())} of {inside.size} pixels of a slice, so that there is "
